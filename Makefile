@@ -1,0 +1,157 @@
+# skimd: `make help` lists what can be made.
+#
+# Everything is built below build/PROFILE (build/PROFILE-clang with CC=clang), nothing beside the
+# sources. PROFILE is release (default), debug, asan (with UBSan) or tsan.
+
+PROFILE ?= release
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+COMPILER := $(if $(findstring clang,$(notdir $(CC))),-clang)
+BUILD    := build/$(PROFILE)$(COMPILER)
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+
+LIBRARIES := libcurl libmicrohttpd gumbo jansson libseccomp zlib libbrotlidec libzstd
+
+# -- flags ---------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wmissing-declarations -Wstrict-prototypes -Wshadow -Wvla -Wundef \
+            -Wpointer-arith -Wcast-qual -Wformat=2
+ifeq ($(COMPILER),)
+WARNINGS += -Wjump-misses-init -Wlogical-op
+endif
+
+CFLAGS_release := -O2 -g -fstack-protector-strong -fstack-clash-protection -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+CFLAGS_debug   := -O0 -g3
+CFLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+CFLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+LDFLAGS_release := -Wl,-z,relro,-z,now
+LDFLAGS_asan    := -fsanitize=address,undefined
+LDFLAGS_tsan    := -fsanitize=thread
+ifeq ($(filter $(PROFILE),release debug asan tsan),)
+$(error PROFILE=$(PROFILE) is not known; release, debug, asan and tsan are)
+endif
+
+WERROR   ?=
+CPPFLAGS += -D_GNU_SOURCE -I.
+CFLAGS   += -std=c17 -fPIE -pthread $(WARNINGS) $(CFLAGS_$(PROFILE)) -ffile-prefix-map=$(CURDIR)=. $(WERROR)
+LDFLAGS  += -pie -pthread $(LDFLAGS_$(PROFILE))
+CPPFLAGS += $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+LDLIBS    = $(shell pkg-config --libs $(LIBRARIES)) -lm
+
+# Short lines while building; V=1 shows the commands.
+ifeq ($(V),)
+Q := @
+say = @printf '  %-3s %s\n' $(1) $(2)
+endif
+
+# -- what is built from what ---------------------------------------------------------------------
+
+ASYNC_SRC := $(wildcard core/base/*.c core/async/*.c)
+ROOM_SRC  := $(wildcard core/fetch/*.c parsers/*.c) $(filter-out server/main.c,$(wildcard server/*.c))
+TEST_SRC  := $(wildcard tests/*.c) $(filter-out tests/support/origin_main.c,$(wildcard tests/support/*.c))
+
+objects    = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+ASYNC_OBJ := $(call objects,$(ASYNC_SRC))
+ROOM_OBJ  := $(call objects,$(ROOM_SRC))
+TEST_OBJ  := $(call objects,$(TEST_SRC))
+MAIN_OBJ  := $(call objects,server/main.c)
+ORIGIN_OBJ := $(call objects,$(wildcard tests/support/origin*.c core/base/*.c))
+BENCH_OBJ := $(call objects,$(wildcard bench/*.c))
+ALL_OBJ   := $(ASYNC_OBJ) $(ROOM_OBJ) $(TEST_OBJ) $(MAIN_OBJ) $(ORIGIN_OBJ) $(BENCH_OBJ)
+
+.PHONY: all help deps demo test check check-asan check-tsan check-clang lint format bench install clean
+.DEFAULT_GOAL := all
+
+all: $(BUILD)/skimd $(BUILD)/libasync.a compile_commands.json ## build skimd (build/release/skimd)
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "PROFILE=release|debug|asan|tsan and CC=gcc|clang choose the build; it lands in build/."
+
+$(BUILD)/libasync.a: $(ASYNC_OBJ)
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) rcsD $@ $^
+
+$(BUILD)/skimd: $(MAIN_OBJ) $(ROOM_OBJ) $(BUILD)/libasync.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/check_skimd: $(TEST_OBJ) $(ROOM_OBJ) $(BUILD)/libasync.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check)
+
+$(BUILD)/origin: $(ORIGIN_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lz
+
+$(BUILD)/bare_fetch: $(call objects,bench/bare_fetch.c)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The flags that objects were built with: when they change, everything is built anew.
+FLAGS_NOW := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' >$@
+.PHONY: FORCE
+FORCE:
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(wildcard $(ALL_OBJ:.o=.d))
+
+ALL_SRC := $(patsubst $(BUILD)/obj/%.o,%.c,$(sort $(ALL_OBJ)))
+compile_commands.json: $(BUILD)/flags $(ALL_SRC)
+	@{ echo '['; sep=; for f in $(ALL_SRC); do \
+	  printf '%s{"directory": "%s", "file": "%s", "command": "%s"}\n' "$$sep" '$(CURDIR)' "$$f" \
+	    '$(subst ",\\\",$(CC) $(CPPFLAGS) $(CFLAGS)) -c '"$$f"; sep=,; done; echo ']'; } >$@
+
+# -- what is done with it ------------------------------------------------------------------------
+
+deps: ## install the Debian packages that are missing (root or sudo)
+	@docker/deps build
+
+demo: ## build skimd and watch it scrape a small bundled site (URLS="http://... ..." for your own)
+	@docker/deps build
+	@$(MAKE) --no-print-directory $(BUILD)/skimd $(BUILD)/origin
+	@docs/demo/run $(BUILD)
+
+test: ## install what is missing, build and run the tests
+	@docker/deps build
+	@$(MAKE) --no-print-directory check
+
+check: $(BUILD)/check_skimd $(BUILD)/skimd ## run the tests of this profile (SUITE=name for one suite)
+	$(if $(SUITE),CK_RUN_SUITE=$(SUITE)) SKIMD_BINARY=$(BUILD)/skimd $(BUILD)/check_skimd
+
+check-asan: ## run the tests under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory PROFILE=asan check
+
+check-tsan: ## run the tests under ThreadSanitizer
+	@$(MAKE) --no-print-directory PROFILE=tsan check
+
+check-clang: ## run the tests built by clang
+	@$(MAKE) --no-print-directory CC=clang check
+
+lint: ## layering, banned calls, format, warnings as errors with gcc and clang
+	@tests/lint/run
+
+format: ## format the sources with clang-format
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+bench: ## measure skimd beside a bare libcurl loop and curl --parallel
+	@docker/deps bench
+	@$(MAKE) --no-print-directory $(BUILD)/skimd $(BUILD)/bare_fetch
+	@bench/run $(BUILD)
+
+install: $(BUILD)/skimd ## install skimd below PREFIX (/usr/local)
+	install -D -m 755 $(BUILD)/skimd $(DESTDIR)$(PREFIX)/bin/skimd
+
+clean: ## remove everything that was built
+	rm -rf build compile_commands.json

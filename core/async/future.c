@@ -1,0 +1,428 @@
+/*
+ * Settling is one step under the future's lock: the value is written, the state released, and the
+ * waiters are told. A waiter is on the list exactly as long as it may still be told, so whoever
+ * takes it off under the same lock knows that it won't be:
+ *
+ *     settle:  lock ─ value ─ state ─ fire all ─ unlock          (then drops its own reference)
+ *     give up: lock ─ take waiter off ─ unlock ─ free waiter
+ */
+#include "core/async/internal.h"
+#include "core/base/clock.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <stdlib.h>
+
+/* -- shared, settled futures ------------------------------------------------------------------- */
+
+static const struct future_class shared_class = {0};
+
+static future shared_done = {.class = &shared_class, .state = FUTURE_OK};
+static future shared_cancelled = {
+    .class = &shared_class, .state = FUTURE_CANCELLED, .error = -ECANCELED};
+static future shared_out_of_memory = {
+    .class = &shared_class, .state = FUTURE_FAILED, .error = -ENOMEM};
+
+static future shared_broken_pipe = {
+    .class = &shared_class, .state = FUTURE_FAILED, .error = -EPIPE};
+
+future *future_done(void)
+{
+    return &shared_done;
+}
+
+future *future_cancelled(void)
+{
+    return &shared_cancelled;
+}
+
+future *future_out_of_memory(void)
+{
+    return &shared_out_of_memory;
+}
+
+future *future_broken_pipe(void)
+{
+    return &shared_broken_pipe;
+}
+
+/* -- references -------------------------------------------------------------------------------- */
+
+static void run_cancel(struct job *job)
+{
+    future *f = CONTAINER_OF(job, future, cancel_job);
+
+    if (!future_settled(f))
+        f->class->cancel(f);
+    future_drop(f);
+}
+
+void future_init(future *f, const struct future_class *class, unsigned references)
+{
+    *f = (future){.class = class, .cancel_job.run = run_cancel};
+    atomic_init(&f->references, references);
+    list_init(&f->waiters);
+    count(COUNT_FUTURES, 1);
+}
+
+future *future_ref(future *f)
+{
+    if (f->class->release)
+        atomic_fetch_add_explicit(&f->references, 1, memory_order_relaxed);
+    return f;
+}
+
+future *future_drop(future *f)
+{
+    if (f && f->class->release &&
+        atomic_fetch_sub_explicit(&f->references, 1, memory_order_acq_rel) == 1) {
+        if (f->destroy)
+            f->destroy(f->value);
+        f->class->release(f);
+        count(COUNT_FUTURES, -1);
+    }
+    return NULL;
+}
+
+/* -- state ------------------------------------------------------------------------------------- */
+
+enum future_state future_state(const future *f)
+{
+    return atomic_load_explicit(&f->state, memory_order_acquire);
+}
+
+const void *future_value(const future *f)
+{
+    return future_settled(f) ? f->value : NULL;
+}
+
+int future_error(const future *f)
+{
+    return future_settled(f) ? f->error : 0;
+}
+
+int future_settle(future *f, enum future_state state, int error, void *value, destroy_fn *destroy)
+{
+    tiny_lock(&f->lock);
+    if (future_settled(f)) {
+        tiny_unlock(&f->lock);
+        if (destroy)
+            destroy(value);
+        return -EALREADY;
+    }
+    f->error = error;
+    f->value = value;
+    f->destroy = destroy;
+    atomic_store_explicit(&f->state, state, memory_order_release);
+    for (struct list *link; (link = list_pop_front(&f->waiters));) {
+        struct waiter *w = CONTAINER_OF(link, struct waiter, link);
+        w->fire(w);
+    }
+    tiny_unlock(&f->lock);
+    return 0;
+}
+
+bool future_add_waiter(future *f, struct waiter *w)
+{
+    if (future_settled(f))
+        return false;
+
+    tiny_lock(&f->lock);
+    bool pending = !future_settled(f);
+    if (pending)
+        list_push_back(&f->waiters, &w->link);
+    tiny_unlock(&f->lock);
+    return pending;
+}
+
+void future_remove_waiter(future *f, struct waiter *w)
+{
+    tiny_lock(&f->lock);
+    list_remove(&w->link);
+    tiny_unlock(&f->lock);
+}
+
+int future_cancel(future *f)
+{
+    if (future_settled(f))
+        return -EALREADY;
+    if (f->class->cancel && !atomic_exchange(&f->cancel_asked, true)) {
+        future_ref(f);
+        loop_post(&f->cancel_job);
+    }
+    return 0;
+}
+
+/* -- waiting on a thread ----------------------------------------------------------------------- */
+
+struct thread_waiter {
+    struct waiter waiter;
+    sem_t settled;
+};
+
+static void wake_thread(struct waiter *w)
+{
+    sem_post(&CONTAINER_OF(w, struct thread_waiter, waiter)->settled);
+}
+
+static int block(future *f, uint64_t deadline_ns)
+{
+    struct thread_waiter w = {.waiter.fire = wake_thread};
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / NS_PER_SEC),
+                             .tv_nsec = (long)(deadline_ns % NS_PER_SEC)};
+    int rc = 0;
+
+    sem_init(&w.settled, 0, 0);
+    if (future_add_waiter(f, &w.waiter)) {
+        do
+            rc = deadline_ns == CLOCK_NEVER ? sem_wait(&w.settled)
+                                            : sem_clockwait(&w.settled, CLOCK_MONOTONIC, &until);
+        while (rc < 0 && errno == EINTR);
+        /* Also when it was told: the settler may still be inside sem_post. */
+        future_remove_waiter(f, &w.waiter);
+    }
+    sem_destroy(&w.settled);
+    return future_settled(f) ? 0 : -ETIMEDOUT;
+}
+
+int future_wait(future *f, uint64_t deadline_ns)
+{
+    int rc;
+
+    if (future_settled(f))
+        return 0;
+    switch (thread_role) {
+    case ROLE_LOOP:
+        return -EDEADLK;
+    case ROLE_WORKER:
+        return -ENOTSUP;
+    case ROLE_POOL:
+        if (!thread_pool_block())
+            return -EDEADLK;
+        rc = block(f, deadline_ns);
+        thread_pool_unblock();
+        return rc;
+    case ROLE_PLAIN:
+        break;
+    }
+    return block(f, deadline_ns);
+}
+
+/* -- promise ----------------------------------------------------------------------------------- */
+
+struct promise {
+    future future; /* first: both handles are one object */
+    promise_cancel_fn *on_cancel;
+    void *arg;
+};
+
+static void promise_cancel_asked(future *f)
+{
+    promise *p = (promise *)f;
+
+    if (p->on_cancel)
+        p->on_cancel(p, p->arg);
+    else
+        promise_cancel(p);
+}
+
+static void promise_release(future *f)
+{
+    free((promise *)f);
+}
+
+static const struct future_class promise_class = {
+    .cancel = promise_cancel_asked,
+    .release = promise_release,
+};
+
+promise *promise_make(future **ret_future)
+{
+    promise *p = malloc(sizeof *p);
+    if (!p)
+        return NULL;
+    future_init(&p->future, &promise_class, 2);
+    p->on_cancel = NULL;
+    p->arg = NULL;
+    *ret_future = &p->future;
+    return p;
+}
+
+promise *promise_new(future **ret_future)
+{
+    return async_start() < 0 ? NULL : promise_make(ret_future);
+}
+
+void promise_on_cancel(promise *p, promise_cancel_fn *fn, void *arg)
+{
+    p->on_cancel = fn;
+    p->arg = arg;
+}
+
+int promise_resolve(promise *p, void *value, destroy_fn *destroy)
+{
+    return future_settle(&p->future, FUTURE_OK, 0, value, destroy);
+}
+
+int promise_fail(promise *p, int error, void *detail, destroy_fn *destroy)
+{
+    return future_settle(&p->future, FUTURE_FAILED, error, detail, destroy);
+}
+
+int promise_cancel(promise *p)
+{
+    return future_settle(&p->future, FUTURE_CANCELLED, -ECANCELED, NULL, NULL);
+}
+
+promise *promise_drop(promise *p)
+{
+    if (p) {
+        if (!future_settled(&p->future))
+            promise_fail(p, -EOWNERDEAD, NULL, NULL);
+        future_drop(&p->future);
+    }
+    return NULL;
+}
+
+/* -- continuations ----------------------------------------------------------------------------- */
+
+struct continuation {
+    struct waiter waiter;
+    struct job job;
+    future *source;
+    promise *next;
+    enum executor where;
+    then_fn *fn;
+    void *arg;
+};
+
+static void run_continuation(struct job *job)
+{
+    struct continuation *c = CONTAINER_OF(job, struct continuation, job);
+
+    if (c->where == EXECUTOR_LOOP)
+        promise_on_cancel(c->next, NULL, NULL); /* from here on it is `fn`'s, and `c` ends */
+    c->fn(c->source, c->next, c->arg);
+    future_drop(c->source);
+    free(c);
+}
+
+static void post_continuation(struct waiter *w)
+{
+    struct continuation *c = CONTAINER_OF(w, struct continuation, waiter);
+
+    switch (c->where) {
+    case EXECUTOR_LOOP:
+        loop_post(&c->job);
+        break;
+    case EXECUTOR_THREAD:
+        thread_pool_post(&c->job);
+        break;
+    }
+}
+
+/* Cancelling the result goes on to the source: its end, whatever it is, runs the continuation. */
+static void cancel_source(promise *p, void *arg)
+{
+    struct continuation *c = arg;
+
+    (void)p;
+    future_cancel(c->source);
+}
+
+future *future_then(future *f, enum executor where, then_fn *fn, void *arg)
+{
+    struct continuation *c = malloc(sizeof *c);
+    future *result = NULL;
+    promise *next = c ? promise_new(&result) : NULL;
+
+    if (!next) {
+        free(c);
+        return future_out_of_memory();
+    }
+    *c = (struct continuation){
+        .waiter.fire = post_continuation,
+        .job.run = run_continuation,
+        .source = future_ref(f),
+        .next = next,
+        .where = where,
+        .fn = fn,
+        .arg = arg,
+    };
+    if (where == EXECUTOR_LOOP)
+        promise_on_cancel(next, cancel_source, c);
+    if (!future_add_waiter(f, &c->waiter))
+        post_continuation(&c->waiter);
+    return result;
+}
+
+/* -- time -------------------------------------------------------------------------------------- */
+
+struct sleeper {
+    struct list link; /* in `sleepers` once it is armed */
+    struct timer timer;
+    struct job arm;
+    promise *promise;
+};
+
+static struct list sleepers = {&sleepers, &sleepers}; /* loop thread */
+
+static void sleeper_end(struct sleeper *s)
+{
+    list_remove(&s->link);
+    promise_drop(s->promise);
+    free(s);
+}
+
+static void sleeper_fire(struct timer *timer)
+{
+    struct sleeper *s = CONTAINER_OF(timer, struct sleeper, timer);
+
+    promise_resolve(s->promise, NULL, NULL);
+    sleeper_end(s);
+}
+
+static void sleeper_arm(struct job *job)
+{
+    struct sleeper *s = CONTAINER_OF(job, struct sleeper, arm);
+
+    list_push_back(&sleepers, &s->link);
+    if (timer_set(&s->timer, s->timer.at_ns) < 0) {
+        promise_fail(s->promise, -ENOMEM, NULL, NULL);
+        sleeper_end(s);
+    }
+}
+
+static void sleeper_cancel(promise *p, void *arg)
+{
+    struct sleeper *s = arg;
+
+    promise_cancel(p);
+    timer_clear(&s->timer); /* armed: the arming job was posted before this one */
+    sleeper_end(s);
+}
+
+void future_cancel_sleepers(void)
+{
+    while (!list_empty(&sleepers)) {
+        struct sleeper *s = CONTAINER_OF(sleepers.next, struct sleeper, link);
+        sleeper_cancel(s->promise, s);
+    }
+}
+
+future *future_at(uint64_t at_ns)
+{
+    struct sleeper *s = malloc(sizeof *s);
+    future *f = NULL;
+    promise *p = s ? promise_new(&f) : NULL;
+
+    if (!p) {
+        free(s);
+        return future_out_of_memory();
+    }
+    *s = (struct sleeper){
+        .timer = {.at_ns = at_ns, .fire = sleeper_fire}, .arm.run = sleeper_arm, .promise = p};
+    promise_on_cancel(p, sleeper_cancel, s);
+    loop_post(&s->arm);
+    return f;
+}

@@ -1,0 +1,135 @@
+#include "core/async/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+/* What a worker may ask of the kernel. Whatever is not here ends it with SIGSYS. */
+static const int allowed[] = {
+    SCMP_SYS(recvfrom),      SCMP_SYS(sendto),          /* its socket: the only way in and out */
+    SCMP_SYS(munmap),        SCMP_SYS(mremap),          /* malloc; mmap and mprotect: see below */
+    SCMP_SYS(brk),           SCMP_SYS(madvise),         /* malloc */
+    SCMP_SYS(futex),                                    /* malloc's locks */
+    SCMP_SYS(clock_gettime),                            /* deadlines, where the vDSO has no clock */
+    SCMP_SYS(exit),          SCMP_SYS(exit_group),      /* the end */
+    SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall), /* after a signal, a stop */
+};
+
+/* What the sanitizers' runtimes ask for on top, to work and to report. */
+static const int allowed_sanitized[] = {
+    SCMP_SYS(write),     SCMP_SYS(writev),          SCMP_SYS(read),           SCMP_SYS(openat),
+    SCMP_SYS(close),     SCMP_SYS(fstat),           SCMP_SYS(newfstatat),     SCMP_SYS(readlink),
+    SCMP_SYS(getpid),    SCMP_SYS(gettid),          SCMP_SYS(tgkill),         SCMP_SYS(sigaltstack),
+    SCMP_SYS(getrusage), SCMP_SYS(rt_sigaction),    SCMP_SYS(rt_sigprocmask), SCMP_SYS(sched_yield),
+    SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), SCMP_SYS(prctl),          SCMP_SYS(mprotect),
+    SCMP_SYS(mmap),
+};
+
+static int allow_all(scmp_filter_ctx filter, const int *calls, size_t n)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+    return rc;
+}
+
+/* Memory, but never memory that can be executed. */
+static int allow_unless_exec(scmp_filter_ctx filter, int call)
+{
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
+                            SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+}
+
+static int load_filter(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+
+    if (!filter)
+        return -ENOMEM;
+    int rc = allow_all(filter, allowed, sizeof allowed / sizeof allowed[0]);
+    if (rc == 0 && SANITIZED)
+        rc = allow_all(filter, allowed_sanitized,
+                       sizeof allowed_sanitized / sizeof allowed_sanitized[0]);
+    if (rc == 0 && !SANITIZED)
+        rc = allow_unless_exec(filter, SCMP_SYS(mmap));
+    if (rc == 0 && !SANITIZED)
+        rc = allow_unless_exec(filter, SCMP_SYS(mprotect));
+    if (rc == 0)
+        rc = seccomp_load(filter); /* sets no_new_privs, too */
+    seccomp_release(filter);
+    return rc;
+}
+
+static int limit(__rlimit_resource_t resource, rlim_t value)
+{
+    return setrlimit(resource, &(struct rlimit){value, value}) < 0 ? -errno : 0;
+}
+
+/* Bytes of address space in use: the first number of /proc/self/statm, in pages. */
+static size_t mapped_now(void)
+{
+    char line[128];
+    unsigned long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "re");
+
+    if (statm) {
+        if (fgets(line, sizeof line, statm))
+            pages = strtoul(line, NULL, 10);
+        fclose(statm);
+    }
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* When memory runs out, let the kernel end a worker, which is replaced, rather than its parent. */
+static void volunteer_for_oom(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    if (write(fd, "1000", 4) < 0) {
+        /* an older policy forbids it: then workers are as likely as others */
+    }
+    close(fd);
+}
+
+int sandbox_enter(size_t memory)
+{
+    volunteer_for_oom();
+
+    size_t now = mapped_now();
+    int rc = 0;
+    /* The sanitizers reserve terabytes of shadow memory. */
+    if (!SANITIZED)
+        rc = now ? limit(RLIMIT_AS, now + memory) : -ENOSYS;
+    if (rc == 0)
+        rc = limit(RLIMIT_CORE, 0);
+    if (rc == 0 && !SANITIZED)
+        rc = limit(RLIMIT_NOFILE, 0);
+    if (rc == 0)
+        rc = limit(RLIMIT_FSIZE, 0);
+    if (rc == 0)
+        rc = limit(RLIMIT_NPROC, 0);
+    if (rc == 0)
+        rc = load_filter();
+    return rc;
+}

@@ -1,0 +1,14 @@
+/* Gives up every right that a worker does not need. */
+#ifndef SKIMD_ASYNC_SANDBOX_H
+#define SKIMD_ASYNC_SANDBOX_H
+
+#include <stddef.h>
+
+/*
+ * From here on the process computes, answers on the descriptors that it has, and maps at most
+ * `memory` bytes more than now; any other system call kills it. Called by a worker before the
+ * first byte from outside. 0 or negative errno, with which the worker must not go on.
+ */
+int sandbox_enter(size_t memory);
+
+#endif

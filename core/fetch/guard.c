@@ -1,0 +1,289 @@
+#include "core/fetch/guard.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a row of the table says about the addresses in its network. */
+enum verdict {
+    PUBLIC,
+    REFUSED,
+    /* Judged by IPv4 addresses inside the IPv6 address, which must be public too. */
+    EMBEDS_AT_2,  /* 6to4: behind the prefix */
+    EMBEDS_AT_12, /* the last 32 bits */
+    EMBEDS_TEREDO /* the server's, and the client's with every bit inverted */
+};
+
+struct rule {
+    const char *net;
+    enum verdict verdict;
+    const char *reason; /* what a refusal says */
+};
+
+/*
+ * The IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890, RFC 8190), and what the
+ * address architecture sets aside. The first row that fits decides, so the narrow stand above the
+ * wide. Blocks within 192.0.0.0/24 and 2001::/23 that the registries call globally reachable are
+ * anycast services for the protocols named there (PCP, TURN, AMT...), no web servers: refused with
+ * the rest of their block.
+ */
+static const struct rule rules[] = {
+    {"0.0.0.0/8", REFUSED, "\"this network\" address (RFC 791)"},
+    {"10.0.0.0/8", REFUSED, "private address (RFC 1918)"},
+    {"100.64.0.0/10", REFUSED, "carrier-grade NAT address (RFC 6598)"},
+    {"127.0.0.0/8", REFUSED, "loopback address (RFC 1122)"},
+    {"169.254.0.0/16", REFUSED, "link-local address (RFC 3927)"},
+    {"172.16.0.0/12", REFUSED, "private address (RFC 1918)"},
+    {"192.0.0.0/24", REFUSED, "IETF protocol assignment (RFC 6890)"},
+    {"192.0.2.0/24", REFUSED, "documentation address (RFC 5737)"},
+    {"192.88.99.0/24", REFUSED, "deprecated 6to4 relay address (RFC 7526)"},
+    {"192.168.0.0/16", REFUSED, "private address (RFC 1918)"},
+    {"198.18.0.0/15", REFUSED, "benchmarking address (RFC 2544)"},
+    {"198.51.100.0/24", REFUSED, "documentation address (RFC 5737)"},
+    {"203.0.113.0/24", REFUSED, "documentation address (RFC 5737)"},
+    {"224.0.0.0/4", REFUSED, "multicast address (RFC 5771)"},
+    {"255.255.255.255", REFUSED, "broadcast address (RFC 919)"},
+    {"240.0.0.0/4", REFUSED, "reserved address (RFC 1112)"},
+    {"0.0.0.0/0", PUBLIC, NULL},
+
+    {"::", REFUSED, "unspecified address (RFC 4291)"},
+    {"::1", REFUSED, "loopback address (RFC 4291)"},
+    {"::/96", EMBEDS_AT_12, NULL},        /* IPv4-compatible, RFC 4291 section 2.5.5.1 */
+    {"64:ff9b::/96", EMBEDS_AT_12, NULL}, /* NAT64, RFC 6052 section 2.1 */
+    /*
+     * Where the IPv4 address stands in here depends on the prefix length that the operator of the
+     * translator chose (RFC 6052 section 2.2), and the block is not globally reachable anyway.
+     */
+    {"64:ff9b:1::/48", REFUSED, "local-use NAT64 address (RFC 8215)"},
+    {"100::/64", REFUSED, "discard-only address (RFC 6666)"},
+    {"100:0:0:1::/64", REFUSED, "dummy address (RFC 9780)"},
+    {"2001::/32", EMBEDS_TEREDO, NULL}, /* RFC 4380 section 4 */
+    {"2001:2::/48", REFUSED, "benchmarking address (RFC 5180)"},
+    {"2001:10::/28", REFUSED, "ORCHID (RFC 4843)"},
+    {"2001:20::/28", REFUSED, "ORCHIDv2 (RFC 7343)"},
+    {"2001::/23", REFUSED, "IETF protocol assignment (RFC 2928)"},
+    {"2001:db8::/32", REFUSED, "documentation address (RFC 3849)"},
+    {"2002::/16", EMBEDS_AT_2, NULL}, /* 6to4, RFC 3056 section 2 */
+    {"3fff::/20", REFUSED, "documentation address (RFC 9637)"},
+    {"5f00::/16", REFUSED, "segment routing identifier (RFC 9602)"},
+    {"fc00::/7", REFUSED, "unique local address (RFC 4193)"},
+    {"fe80::/10", REFUSED, "link-local address (RFC 4291)"},
+    {"fec0::/10", REFUSED, "site-local address (RFC 3879)"},
+    {"ff00::/8", REFUSED, "multicast address (RFC 4291)"},
+    {"2000::/3", PUBLIC, NULL}, /* global unicast: the only part that IANA gives out */
+    {"::/0", REFUSED, "reserved address (RFC 4291)"},
+};
+
+#define RULE_COUNT (sizeof rules / sizeof *rules)
+
+struct guard {
+    struct net rule_nets[RULE_COUNT]; /* `rules[i].net`, parsed */
+    size_t allow_count;
+    struct net allow[];
+};
+
+static const struct net mapped = {AF_INET6, {[10] = 0xff, [11] = 0xff}, 96};
+
+static unsigned address_bits(int family)
+{
+    return family == AF_INET ? 32 : 128;
+}
+
+/* Whether the first `bits` bits of `a` and `b` are the same. */
+static bool same_prefix(const unsigned char *a, const unsigned char *b, unsigned bits)
+{
+    unsigned whole = bits / 8, rest = bits % 8;
+
+    if (memcmp(a, b, whole) != 0)
+        return false;
+    return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
+}
+
+/* A network that keeps what net_parse promises: known family, prefix in range, no host bits. */
+static bool net_is_valid(const struct net *net)
+{
+    if ((net->family != AF_INET && net->family != AF_INET6) ||
+        net->prefix_len > address_bits(net->family))
+        return false;
+    for (unsigned bit = net->prefix_len; bit < 8 * sizeof net->address; bit++) {
+        if (net->address[bit / 8] & (0x80 >> bit % 8))
+            return false;
+    }
+    return true;
+}
+
+/* A decimal number of 0..max in the whole of `text`, without sign, spaces or leading zeros. */
+static int parse_prefix_len(const char *text, unsigned max, unsigned *ret_len)
+{
+    unsigned n = 0;
+
+    if (*text == '\0' || (text[0] == '0' && text[1] != '\0'))
+        return -EINVAL;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9')
+            return -EINVAL;
+        n = n * 10 + (unsigned)(*text - '0');
+        if (n > max)
+            return -EINVAL;
+    }
+    *ret_len = n;
+    return 0;
+}
+
+int net_parse(const char *text, struct net *ret_net)
+{
+    const char *slash = strchr(text, '/');
+    size_t len = slash ? (size_t)(slash - text) : strlen(text);
+    char address[INET6_ADDRSTRLEN];
+    struct net net = {.family = memchr(text, ':', len) ? AF_INET6 : AF_INET};
+
+    if (len >= sizeof address)
+        return -EINVAL;
+    memcpy(address, text, len);
+    address[len] = '\0';
+    if (inet_pton(net.family, address, net.address) != 1)
+        return -EINVAL;
+
+    net.prefix_len = address_bits(net.family);
+    if (slash && parse_prefix_len(slash + 1, net.prefix_len, &net.prefix_len) < 0)
+        return -EINVAL;
+    if (!net_is_valid(&net))
+        return -EINVAL;
+    *ret_net = net;
+    return 0;
+}
+
+bool net_contains(const struct net *net, int family, const unsigned char *address)
+{
+    return net->family == family && same_prefix(net->address, address, net->prefix_len);
+}
+
+/* `net` as IPv4 network where it is the IPv4-mapped spelling of one, else as it is. */
+static struct net net_unmap(struct net net)
+{
+    struct net v4 = {.family = AF_INET};
+
+    if (net.prefix_len < mapped.prefix_len || !net_contains(&mapped, net.family, net.address))
+        return net;
+    memcpy(v4.address, net.address + 12, 4);
+    v4.prefix_len = net.prefix_len - mapped.prefix_len;
+    return v4;
+}
+
+int guard_new(const struct net *allow, size_t count, struct guard **ret_guard)
+{
+    struct guard *guard;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!net_is_valid(&allow[i]))
+            return -EINVAL;
+    }
+    if (count > (SIZE_MAX - sizeof *guard) / sizeof *guard->allow)
+        return -ENOMEM;
+    guard = calloc(1, sizeof *guard + count * sizeof *guard->allow);
+    if (!guard)
+        return -ENOMEM;
+
+    for (size_t i = 0; i < RULE_COUNT; i++) {
+        int r = net_parse(rules[i].net, &guard->rule_nets[i]);
+
+        assert(r == 0); /* the table is a constant, and a test walks all of it */
+        (void)r;
+    }
+    guard->allow_count = count;
+    for (size_t i = 0; i < count; i++)
+        guard->allow[i] = net_unmap(allow[i]);
+    *ret_guard = guard;
+    return 0;
+}
+
+void guard_free(struct guard *guard)
+{
+    free(guard);
+}
+
+static const char *judge(const struct guard *guard, int family, const unsigned char *address);
+
+static const char *judge_embedded(const struct guard *guard, const unsigned char *address)
+{
+    return judge(guard, AF_INET, address);
+}
+
+static const char *judge_teredo(const struct guard *guard, const unsigned char *address)
+{
+    const char *reason = judge_embedded(guard, address + 4);
+    unsigned char client[4];
+
+    if (reason)
+        return reason;
+    for (size_t i = 0; i < sizeof client; i++)
+        client[i] = (unsigned char)~address[12 + i];
+    return judge_embedded(guard, client);
+}
+
+/* Why the table refuses the address, or NULL. Goes one level deep: what is embedded is IPv4. */
+static const char *judge(const struct guard *guard, int family, const unsigned char *address)
+{
+    size_t i = 0;
+
+    while (!net_contains(&guard->rule_nets[i], family, address)) {
+        i++;
+        assert(i < RULE_COUNT); /* the last row of each family has every address */
+    }
+    switch (rules[i].verdict) {
+    case PUBLIC:
+        return NULL;
+    case REFUSED:
+        return rules[i].reason;
+    case EMBEDS_AT_2:
+        return judge_embedded(guard, address + 2);
+    case EMBEDS_AT_12:
+        return judge_embedded(guard, address + 12);
+    case EMBEDS_TEREDO:
+        return judge_teredo(guard, address);
+    }
+    return "unknown kind of address";
+}
+
+static bool is_listed(const struct guard *guard, int family, const unsigned char *address)
+{
+    for (size_t i = 0; i < guard->allow_count; i++) {
+        if (net_contains(&guard->allow[i], family, address))
+            return true;
+    }
+    return false;
+}
+
+bool guard_allows(const struct guard *guard, const struct sockaddr *address,
+                  const char **ret_reason)
+{
+    int family = address->sa_family;
+    unsigned char ip[16];
+    const char *reason;
+
+    /* Copied out: what libcurl hands over is a sockaddr that is larger than its type says. */
+    if (family == AF_INET) {
+        memcpy(ip, (const char *)address + offsetof(struct sockaddr_in, sin_addr), 4);
+    } else if (family == AF_INET6) {
+        memcpy(ip, (const char *)address + offsetof(struct sockaddr_in6, sin6_addr), 16);
+        if (net_contains(&mapped, AF_INET6, ip)) {
+            family = AF_INET;
+            memmove(ip, ip + 12, 4);
+        }
+    } else {
+        if (ret_reason)
+            *ret_reason = "not an IP address";
+        return false;
+    }
+
+    if (is_listed(guard, family, ip))
+        return true;
+    reason = judge(guard, family, ip);
+    if (reason && ret_reason)
+        *ret_reason = reason;
+    return !reason;
+}

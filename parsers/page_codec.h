@@ -1,0 +1,54 @@
+/*
+ * Requests and facts as bytes, between the daemon and a worker process of the same binary.
+ * Little-endian, fixed header first:
+ *
+ *   request   u8 version | u64 max_decoded_bytes | u32 max_ratio | u64 deadline_ns
+ *             | u32 content_encoding length | u32 content_type length | u64 body length
+ *             | content_encoding | content_type | body
+ *   reply     u8 version | u8 error | u8 flags | u8 charset | u64 decoded_bytes
+ *             | u16 title length | u16 message length | title | message
+ *
+ * A reply comes from a process that may have been taken over by the page it parsed: unpacking takes
+ * nothing on trust, and what it accepts is safe to print. Pure functions, any thread.
+ */
+#ifndef SKIMD_PARSERS_PAGE_CODEC_H
+#define SKIMD_PARSERS_PAGE_CODEC_H
+
+#include "parsers/page.h"
+
+enum {
+    PAGE_CODEC_VERSION = 1,
+    PAGE_REQUEST_HEADER = 37,
+    PAGE_REPLY_HEADER = 16,
+    PAGE_FIELD_MAX = 8 << 10, /* bytes of a field value in a request; a longer one is cut */
+    PAGE_REPLY_MAX = 32 << 10,
+};
+
+/* Bytes that page_request_pack() will write. */
+size_t page_request_size(const struct page_request *request);
+
+/*
+ * Writes a request to `slot`; the body is copied once, to where the worker reads it. Returns the
+ * bytes written, or 0 when they are more than `cap`.
+ */
+size_t page_request_pack(const struct page_request *request, char *slot, size_t cap);
+
+/* Reads a request; its bytes are borrowed from `message`. -EBADMSG when it is not one, in full and
+ * with nothing left over. */
+int page_request_unpack(struct bytes message, struct page_request *ret);
+
+/* Writes facts to `buf`. Returns the bytes written (<= PAGE_REPLY_MAX), or 0 when they are more
+ * than `cap`. Title and message are within their limits, as page_parse() gives them. */
+size_t page_reply_pack(const struct page_facts *facts, char *buf, size_t cap);
+
+/*
+ * Reads facts; their bytes are borrowed from `message`, which must be memory that the worker cannot
+ * write to any more. -EBADMSG unless all of this holds: the version and the lengths fit and nothing
+ * is left over; enums and flags are known; title and message are well-formed UTF-8 within their
+ * limits, the title with ASCII white space only as single spaces inside and without NUL; the
+ * message is printable ASCII, and there exactly when there is an error; an error comes without
+ * facts, a page without title without title bytes.
+ */
+int page_reply_unpack(struct bytes message, struct page_facts *ret);
+
+#endif

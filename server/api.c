@@ -1,0 +1,116 @@
+#include "server/api.h"
+
+#include "server/problem.h"
+
+enum { RETRY_AFTER_DRAIN_S = 5 };
+
+struct route {
+    const char *path;
+    bool prefix; /* the path stands for everything below it, too */
+    const char *methods;
+    bool (*accepts)(const struct api *api, struct exchange *x, struct problem *ret_problem);
+    void (*handle)(struct api *api, struct exchange *x);
+};
+
+/* -- routes ------------------------------------------------------------------------------------ */
+
+static void answer_health(struct api *api, struct exchange *x)
+{
+    struct buffer body = {0};
+
+    buffer_text(&body, api->draining ? "{\"status\":\"draining\"}\n" : "{\"status\":\"ok\"}\n");
+    exchange_respond(x, 200, "application/json", NULL, &body);
+}
+
+static bool accepts_batches(const struct api *api, struct exchange *x, struct problem *ret_problem)
+{
+    (void)x;
+    if (!api->draining)
+        return true;
+    problem_set(ret_problem, PROBLEM_SHUTTING_DOWN, NULL,
+                "No new batches are taken; try again in a moment.");
+    ret_problem->retry_after_s = RETRY_AFTER_DRAIN_S;
+    return false;
+}
+
+static void scrape(struct api *api, struct exchange *x)
+{
+    batch_start(api->batches, x);
+}
+
+static bool refuse_durable(const struct api *api, struct exchange *x, struct problem *ret_problem)
+{
+    (void)api;
+    (void)x;
+    problem_set(ret_problem, PROBLEM_UNAVAILABLE, NULL,
+                "Durable batches are not part of this version; POST /v1/scrape streams a batch.");
+    return false;
+}
+
+static const struct route routes[] = {
+    {"/v1/scrape", false, "POST", accepts_batches, scrape},
+    {"/v1/batches", true, "GET, HEAD, POST, DELETE", refuse_durable, NULL},
+    {"/healthz", false, "GET, HEAD", NULL, answer_health},
+};
+
+/* -- dispatch ---------------------------------------------------------------------------------- */
+
+static bool matches(const struct route *r, struct bytes path)
+{
+    struct bytes own = bytes_cstr(r->path);
+
+    if (!r->prefix || path.len <= own.len)
+        return bytes_equal(path, own);
+    return bytes_equal(bytes_of(path.ptr, own.len), own) && path.ptr[own.len] == '/';
+}
+
+static const struct route *route_of(struct bytes path)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        if (matches(&routes[i], path))
+            return &routes[i];
+    return NULL;
+}
+
+/* True when `method` is one of the comma-separated `methods`. */
+static bool allows(const char *methods, struct bytes method)
+{
+    struct bytes rest = bytes_cstr(methods);
+
+    while (rest.ptr)
+        if (bytes_equal(bytes_trim(bytes_split(&rest, ',')), method))
+            return true;
+    return false;
+}
+
+static bool accepts(struct exchange *x, void *arg, struct problem *ret_problem)
+{
+    const struct api *api = arg;
+    const struct route *r = route_of(exchange_path(x));
+    char quoted[PROBLEM_QUOTE_SIZE];
+
+    if (!r) {
+        problem_set(ret_problem, PROBLEM_NOT_FOUND, NULL,
+                    "There is nothing at %s; POST /v1/scrape takes a batch of URLs, GET /healthz "
+                    "tells whether the daemon lives.",
+                    problem_quote(quoted, exchange_path(x)));
+        return false;
+    }
+    if (!allows(r->methods, exchange_method(x))) {
+        problem_set(ret_problem, PROBLEM_METHOD_NOT_ALLOWED, NULL, "%s takes %s, not %s.", r->path,
+                    r->methods, problem_quote(quoted, exchange_method(x)));
+        ret_problem->allow = r->methods;
+        return false;
+    }
+    return !r->accepts || r->accepts(api, x, ret_problem);
+}
+
+static void handle(struct exchange *x, void *arg)
+{
+    route_of(exchange_path(x))->handle(arg, x);
+}
+
+struct http_application api_application(struct api *api)
+{
+    return (struct http_application){.accepts = accepts, .handle = handle, .arg = api};
+}

@@ -1,0 +1,18 @@
+/*
+ * The REST API: which path and method does what. Loop thread only.
+ */
+#ifndef SKIMD_SERVER_API_H
+#define SKIMD_SERVER_API_H
+
+#include "server/batch.h"
+#include "server/http.h"
+
+struct api {
+    struct batches *batches;
+    bool draining; /* new batches are refused with 503 */
+};
+
+/* The application to start the HTTP server with; `api` must outlive it. */
+struct http_application api_application(struct api *api);
+
+#endif

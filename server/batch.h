@@ -1,0 +1,33 @@
+/*
+ * A batch: a list of URLs, one scope, one item per URL, one stream of records.
+ *
+ *     body ─▶ intake (thread) ─▶ map over the URLs, in the batch's scope ─▶ stream
+ *                                  item: fetch ─▶ parse_page ─▶ emit
+ *
+ * Loop thread only.
+ */
+#ifndef SKIMD_SERVER_BATCH_H
+#define SKIMD_SERVER_BATCH_H
+
+#include "core/async/scope.h"
+#include "core/base/list.h"
+#include "core/fetch/fetch.h"
+#include "server/config.h"
+#include "server/http.h"
+
+/* What all batches share. */
+struct batches {
+    const struct config *config;
+    struct fetcher *fetcher;
+    struct scope *scope; /* batches are its tasks */
+    struct list running; /* struct batch */
+};
+
+/* Answers `x` (POST /v1/scrape, body complete): with a problem, or with the stream of its records.
+ */
+void batch_start(struct batches *all, struct exchange *x);
+
+/* Gives back what is under way: items that have no record yet get one that says so. */
+void batches_shut_down(struct batches *all);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * The daemon's configuration: command line, then SKIMD_* environment, then defaults.
+ *
+ * One table in config.c says everything about an option: its name, value, range, default and help.
+ * --max-page-bytes is SKIMD_MAX_PAGE_BYTES in the environment; an empty variable counts as unset
+ * (compose files leave such), and variables that belong to no option are left alone.
+ */
+#ifndef SKIMD_SERVER_CONFIG_H
+#define SKIMD_SERVER_CONFIG_H
+
+#include "core/base/buffer.h"
+#include "core/base/bytes.h"
+#include "core/fetch/guard.h"
+#include "server/log.h"
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum { CONFIG_MESSAGE_SIZE = 512, CONFIG_USER_AGENT_MAX = 255 };
+
+enum config_action { CONFIG_RUN, CONFIG_SHOW_HELP, CONFIG_SHOW_VERSION };
+
+/* Times in milliseconds, sizes in bytes. Numbers are uint64_t throughout: the table fills them. */
+struct config {
+    enum config_action action;
+    struct sockaddr_storage listen;
+    socklen_t listen_len;
+    bool insecure_no_auth;
+
+    uint64_t workers;
+    uint64_t concurrency;
+    uint64_t per_host;
+    uint64_t timeout_ms;
+    uint64_t connect_timeout_ms;
+    uint64_t max_page_bytes;
+    uint64_t max_redirects;
+    uint64_t retries;
+    const char *user_agent; /* borrowed from argv, envp or static */
+    struct net *allow_net;  /* owned */
+    size_t allow_net_count;
+
+    uint64_t max_batch_urls;
+    uint64_t max_body_bytes;
+    uint64_t grace_ms;
+    uint64_t header_timeout_ms;
+
+    enum log_format log_format;
+    enum log_level log_level;
+};
+
+/*
+ * Reads the command line (argv[0] is skipped) and the environment (NULL-terminated "NAME=value").
+ * At --help or --version reading ends and only `action` is of use. Returns 0, or -EINVAL / -ENOMEM
+ * with one line (no newline) in `message` that names what is wrong and what would be right; *ret is
+ * then untouched. `argv` and `envp` must outlive the configuration. Asks the system for the number
+ * of CPUs and whether standard error is a terminal, which are the defaults of two options.
+ */
+int config_parse(struct config *ret, int argc, char **argv, char **envp,
+                 char message[static CONFIG_MESSAGE_SIZE]);
+
+/* Frees what the configuration owns. */
+void config_free(struct config *config);
+
+/* Appends the text of --help: at most 80 columns wide, made from the table. */
+void config_help(struct buffer *out);
+
+/*
+ * True when `text` can be sent as a User-Agent: 1 to CONFIG_USER_AGENT_MAX bytes of an RFC 9110
+ * section 5.5 field value, so no CR, LF, NUL or other control, no white space at either end.
+ */
+bool config_user_agent_valid(struct bytes text);
+
+/* Reads a decimal number: digits only, no sign, no space. False when it is none or above 2^64-1. */
+bool config_number(struct bytes text, uint64_t *ret);
+
+#endif

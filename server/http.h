@@ -1,0 +1,136 @@
+/*
+ * The HTTP side of the daemon: requests come in whole, answers go out whole or as a stream. The
+ * only module that knows libmicrohttpd, which runs in external-epoll mode on the runtime's loop.
+ *
+ * Everything here is called on the loop thread, and so are the callbacks.
+ */
+#ifndef SKIMD_SERVER_HTTP_H
+#define SKIMD_SERVER_HTTP_H
+
+#include "core/async/future.h"
+#include "core/base/buffer.h"
+#include "core/base/bytes.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+struct http_server;
+struct exchange; /* one request and its answer */
+struct problem;
+
+/* A timeout of 0 ms is none. */
+struct http_options {
+    struct sockaddr_storage listen;
+    unsigned max_connections;   /* further ones wait in the kernel's queue */
+    unsigned header_timeout_ms; /* from the first moment of a connection, or from the first byte
+                                   after an answer (seen up to as much too late), to the end of
+                                   the request's head */
+    unsigned body_timeout_ms;   /* without a byte of the body */
+    unsigned send_timeout_ms;   /* without the client taking a byte of an answer whose end is known:
+                                   a whole one, or a stream after exchange_end() */
+    unsigned idle_timeout_ms;   /* between requests */
+    size_t max_body_bytes;      /* more: 413 and close, for any request */
+    size_t stream_high_water;   /* bytes of a stream that may wait to be sent before
+                                   exchange_room() holds */
+};
+
+/*
+ * What the server asks of the application for each request whose head and body are in. It answers
+ * with exchange_respond() or exchange_stream(), now or later.
+ *
+ * `accepts` is asked once the head is in, before the body is read: it may refuse (404, 405, 415,
+ * 413...) by filling `ret_problem` and returning false; then the problem is the answer and the
+ * connection is closed if there is a body under way. Refusals that need the `Allow` header set
+ * problem->allow (see problem.h). It must not answer.
+ */
+struct http_application {
+    bool (*accepts)(struct exchange *x, void *arg, struct problem *ret_problem);
+    void (*handle)(struct exchange *x, void *arg);
+    void *arg;
+};
+
+/*
+ * Binds and listens. On failure a negative errno, and `ret_message` says what could not be done.
+ * `options` and `application` are copied.
+ */
+int http_start(const struct http_options *options, const struct http_application *application,
+               struct http_server **ret_server, const char **ret_message);
+
+/* The bound address as text, ADDR:PORT; port 0 is resolved. Valid as long as the server. */
+const char *http_address(const struct http_server *s);
+
+/*
+ * Stops listening and closes connections that are between two requests. What is under way goes on,
+ * a first request on a connection that is open included; answers say Connection: close.
+ */
+void http_drain(struct http_server *s);
+
+/* Exchanges that have begun (head complete) and have not ended yet (answer sent, or lost). */
+size_t http_exchanges(const struct http_server *s);
+
+/* A future that is ok when no exchange is left (at once if so). One at a time. */
+future *http_idle(struct http_server *s);
+
+/*
+ * Cuts every connection, tells each open stream `gone` (later), frees all. Exchanges that have not
+ * been answered stay valid until they are. Not from a callback. NULL is fine. Returns NULL.
+ */
+struct http_server *http_stop(struct http_server *s);
+
+/*
+ * -- the request: valid until the exchange ends --------------------------------------------------
+ * That is, until it is answered or exchange_end() or `gone` is called. Once the client has gone,
+ * headers are empty.
+ */
+
+struct bytes exchange_method(const struct exchange *x);
+struct bytes exchange_path(const struct exchange *x); /* as sent, not decoded, without the query */
+struct bytes
+exchange_query(const struct exchange *x); /* what stands behind '?', as sent; may be empty */
+/* A header's value, its name compared without case; {NULL, 0} when it was not sent. */
+struct bytes exchange_header(const struct exchange *x, const char *name);
+/* Hands the body over to the caller (buffer_free). */
+struct buffer exchange_take_body(struct exchange *x);
+
+/* -- the answer: exactly one of the two -------------------------------------------------------- */
+
+struct http_field {
+    const char *name, *value;
+};
+
+/*
+ * A whole answer. Consumes `body`. `fields` (may be NULL) ends with {NULL, NULL}; copied.
+ * Afterwards x must not be used any more. Where memory is exhausted the connection is closed.
+ */
+void exchange_respond(struct exchange *x, int status, const char *content_type,
+                      const struct http_field *fields, struct buffer *body);
+
+/* A problem as answer (RFC 9457), with the fields it calls for (Allow, Retry-After). */
+void exchange_refuse(struct exchange *x, const struct problem *problem);
+
+/*
+ * Begins an answer of unknown length: chunked for HTTP/1.1, ended by close for 1.0;
+ * X-Accel-Buffering: no and Cache-Control: no-store go with it. Then any number of exchange_write()
+ * and one exchange_end(). `gone` is called once, later, if the client leaves (or half-closes: as
+ * nginx, we take that for leaving) before the end; afterwards writes do nothing. Memory that runs
+ * out counts as a client that left. After exchange_end() or `gone`, x must not be used any more.
+ */
+void exchange_stream(struct exchange *x, int status, const char *content_type,
+                     void (*gone)(void *arg), void *arg);
+
+/*
+ * Queues bytes (copied) to be sent in the next turn of the loop; many writes of one turn go out
+ * together.
+ */
+void exchange_write(struct exchange *x, struct bytes bytes);
+
+/*
+ * Ok once fewer than stream_high_water bytes wait to be sent: at once when that is so. One at a
+ * time. Fails with -EPIPE when the client has gone.
+ */
+future *exchange_room(struct exchange *x);
+
+/* Ends the stream; what was written is still sent. */
+void exchange_end(struct exchange *x);
+
+#endif

@@ -1,0 +1,70 @@
+#include "server/http_internal.h"
+#include "server/problem.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+void connection_refuse(struct connection *c, const struct problem *problem)
+{
+    struct buffer head = {0}, body = {0};
+
+    problem_write(&body, problem);
+    buffer_printf(&head,
+                  "HTTP/1.1 %d %s\r\nContent-Type: " PROBLEM_CONTENT_TYPE "\r\n"
+                  "X-Content-Type-Options: nosniff\r\nConnection: close\r\n"
+                  "Content-Length: %zu\r\n\r\n",
+                  problem->status, problem->title, body.len);
+    buffer_append(&head, body.ptr, body.len);
+    if (!head.failed && !body.failed)
+        (void)!send(c->fd, head.ptr, head.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    buffer_free(&head);
+    buffer_free(&body);
+}
+
+static void on_deadline(struct http_deadline *deadline)
+{
+    struct connection *c = CONTAINER_OF(deadline, struct connection, deadline);
+    bool asked = deadline->phase == HTTP_BODY ||
+                 (deadline->phase == HTTP_HEAD && http_deadline_heard(deadline));
+    struct problem problem;
+
+    if (asked) {
+        problem_set(&problem, PROBLEM_REQUEST_TIMEOUT, NULL, "The request took too long to come.");
+        connection_refuse(c, &problem);
+    }
+    shutdown(c->fd, SHUT_RDWR); /* which wakes MHD, which closes */
+}
+
+struct connection *connection_new(struct http_server *s, int fd)
+{
+    struct connection *c = calloc(1, sizeof *c);
+    int on = 1;
+
+    if (!c)
+        return NULL;
+    c->server = s;
+    c->fd = fd;
+    c->deadline = (struct http_deadline){
+        .options = &s->options,
+        .fd = fd,
+        .expired = on_deadline,
+    };
+    list_push_back(&s->connections, &c->link);
+    /* The only way to learn that the client of a silent stream has lost power or network. */
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    http_deadline_enter(&c->deadline, HTTP_HEAD);
+    return c;
+}
+
+struct connection *connection_free(struct connection *c)
+{
+    if (!c)
+        return NULL;
+    http_deadline_clear(&c->deadline);
+    loop_forget(c->fd);
+    if (c->lingers && !c->server->stopped)
+        http_linger(&c->server->lingering, c->fd);
+    list_remove(&c->link);
+    free(c);
+    return NULL;
+}

@@ -1,0 +1,117 @@
+/*
+ * skimd: POST a batch of URLs, get one record per URL streamed back.
+ *
+ * This file reads the command line, starts the runtime and waits. Where to read on:
+ *
+ *     server/serve.c     the daemon's life: start, serve, drain
+ *     server/http.h      requests in, answers out (libmicrohttpd)
+ *     server/api.c       which path does what
+ *     server/batch.c     the main job: an item is fetch, parse_page, emit
+ *     server/stream.h    records to a client, as fast as it reads
+ *     server/intake.h    request bodies to lists of URLs
+ *     server/config.h    command line and environment     server/options.h   a batch's own
+ *     server/record.h    JSON lines out                   server/problem.h   errors out
+ *     server/log.h       standard error
+ *     core/async/        futures, tasks on loop, thread and process: everything above runs on it
+ *     core/fetch/        URLs to pages: queues, guard, libcurl
+ *     parsers/           pages to titles, in sandboxed worker processes
+ *     core/base/         bytes, buffers, lists, the clock
+ *
+ * The worker processes are this same program: the runtime spawns it with a flag of its own.
+ */
+#include "core/async/runtime.h"
+#include "core/base/clock.h"
+#include "parsers/parse_page.h"
+#include "server/config.h"
+#include "server/log.h"
+#include "server/serve.h"
+#include "server/version.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { EXIT_USAGE = 2 };
+
+static int show(struct buffer *text)
+{
+    bool written = !text->failed && fwrite(text->ptr, 1, text->len, stdout) == text->len;
+
+    buffer_free(text);
+    return written && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* The loop reads these from a descriptor; threads that start later inherit the mask. */
+static void take_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* A fetch and a client each take a descriptor; the usual soft limit is only for select(2)'s sake.
+ */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int run(const struct config *config)
+{
+    log_open(STDERR_FILENO, config->log_format, config->log_level);
+    take_signals();
+    raise_descriptor_limit();
+    async_configure(&(struct async_options){
+        .workers = (unsigned)config->workers,
+        .request_bytes = config->max_page_bytes + PARSE_REQUEST_OVERHEAD,
+    });
+
+    future *served = serve(config);
+    future_wait(served, CLOCK_NEVER);
+    int status = future_ok(served) ? EXIT_SUCCESS : EXIT_FAILURE;
+    future_drop(served);
+    async_stop();
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    if (async_is_worker(argc, argv))
+        return async_worker_main();
+
+    struct config config;
+    char message[CONFIG_MESSAGE_SIZE];
+    struct buffer text = {0};
+
+    if (config_parse(&config, argc, argv, environ, message) < 0) {
+        fprintf(stderr, "%s\n", message);
+        return EXIT_USAGE;
+    }
+    int status = EXIT_SUCCESS;
+    switch (config.action) {
+    case CONFIG_SHOW_HELP:
+        config_help(&text);
+        status = show(&text);
+        break;
+    case CONFIG_SHOW_VERSION:
+        buffer_text(&text, "skimd " SKIMD_VERSION "\n");
+        status = show(&text);
+        break;
+    case CONFIG_RUN:
+        status = run(&config);
+        break;
+    }
+    config_free(&config);
+    return status;
+}

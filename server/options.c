@@ -1,0 +1,354 @@
+#include "server/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* -- the table -------------------------------------------------------------------------------- */
+
+enum option_kind { OPTION_NUMBER, OPTION_FIELDS, OPTION_ORDER, OPTION_AGENT };
+
+struct batch_option {
+    const char *name;
+    enum option_kind kind;
+
+    /* OPTION_NUMBER: where it goes, and its range. The maximum is the daemon's own value where it
+     * has one: that of `flag` on its command line, at `limit` in struct config. */
+    size_t offset;
+    uint64_t minimum, maximum;
+    const char *flag;
+    size_t limit;
+};
+
+enum { WEEK_MS = 604800000 };
+
+#define NUMBER_BELOW(field, lowest, option)                                                        \
+    {                                                                                              \
+        .name = #field, .kind = OPTION_NUMBER, .offset = offsetof(struct batch_options, field),    \
+        .minimum = (lowest), .flag = (option), .limit = offsetof(struct config, field)             \
+    }
+
+static const struct batch_option known[] = {
+    {.name = "fields", .kind = OPTION_FIELDS},
+    NUMBER_BELOW(timeout_ms, 1, "--timeout-ms"),
+    NUMBER_BELOW(max_page_bytes, 1, "--max-page-bytes"),
+    NUMBER_BELOW(max_redirects, 0, "--max-redirects"),
+    NUMBER_BELOW(retries, 0, "--retries"),
+    NUMBER_BELOW(per_host, 1, "--per-host"),
+    {.name = "user_agent", .kind = OPTION_AGENT},
+    {.name = "order", .kind = OPTION_ORDER},
+    {.name = "deadline_ms",
+     .kind = OPTION_NUMBER,
+     .offset = offsetof(struct batch_options, deadline_ms),
+     .minimum = 1,
+     .maximum = WEEK_MS},
+};
+
+enum { KNOWN = sizeof known / sizeof known[0] };
+
+static const struct {
+    const char *name;
+    enum page_field bit;
+} page_fields[] = {{"title", FIELD_TITLE}};
+
+enum { PAGE_FIELDS = sizeof page_fields / sizeof page_fields[0] };
+
+void options_init(struct batch_options *ret, const struct config *limits)
+{
+    *ret = (struct batch_options){.fields = FIELD_TITLE, .order = ORDER_COMPLETION};
+    for (size_t i = 0; i < KNOWN; i++) {
+        if (known[i].flag)
+            memcpy((char *)ret + known[i].offset, (const char *)limits + known[i].limit,
+                   sizeof(uint64_t));
+    }
+    snprintf(ret->user_agent, sizeof ret->user_agent, "%s", limits->user_agent);
+}
+
+/* -- values ----------------------------------------------------------------------------------- */
+
+/* The value of an option: JSON, or where `json` is NULL the decoded text of a query string. */
+struct value {
+    const json_t *json;
+    struct bytes text; /* also that of a JSON string */
+};
+
+/* One option on its way into the batch. */
+struct setting {
+    struct batch_options *options;
+    const struct config *limits;
+    const struct batch_option *option;
+    struct value value;
+    struct problem *problem;
+};
+
+static bool is_text(const struct value *value)
+{
+    return !value->json || json_is_string(value->json);
+}
+
+static struct bytes json_text(const json_t *string)
+{
+    return bytes_of(json_string_value(string), json_string_length(string));
+}
+
+/* The value as the caller wrote it, shortened, on one line: "abc", 12, ["title",... */
+static const char *show(const struct value *value, char ret[static PROBLEM_QUOTE_SIZE])
+{
+    if (is_text(value))
+        return problem_quote(ret, value->text);
+
+    enum { SHOWN = 60 };
+    char *dump = json_dumps(value->json, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+    snprintf(ret, PROBLEM_QUOTE_SIZE, "%.*s%s", SHOWN, dump ? dump : "the value",
+             dump && strlen(dump) > SHOWN ? "..." : "");
+    free(dump);
+    return ret;
+}
+
+static int refuse(const struct setting *s, const char *what_is_right)
+{
+    char shown[PROBLEM_QUOTE_SIZE];
+
+    return problem_set(s->problem, PROBLEM_INVALID_OPTION, s->option->name, "%s: %s is not %s",
+                       s->option->name, show(&s->value, shown), what_is_right);
+}
+
+static int set_number(const struct setting *s)
+{
+    const struct batch_option *option = s->option;
+    uint64_t number = 0, maximum = option->maximum;
+    bool is_number;
+
+    if (option->flag)
+        memcpy(&maximum, (const char *)s->limits + option->limit, sizeof maximum);
+    if (s->value.json) {
+        is_number = json_is_integer(s->value.json) && json_integer_value(s->value.json) >= 0;
+        number = is_number ? (uint64_t)json_integer_value(s->value.json) : 0;
+    } else {
+        is_number = config_number(s->value.text, &number);
+    }
+    if (is_number && option->flag && number > maximum)
+        return problem_set(s->problem, PROBLEM_ABOVE_LIMIT, option->name,
+                           "%s: %" PRIu64 " is above this daemon's limit of %" PRIu64 " (%s)",
+                           option->name, number, maximum, option->flag);
+    if (!is_number || number < option->minimum || number > maximum) {
+        char right[80];
+
+        snprintf(right, sizeof right, "a whole number from %" PRIu64 " to %" PRIu64,
+                 option->minimum, maximum);
+        return refuse(s, right);
+    }
+    memcpy((char *)s->options + option->offset, &number, sizeof number);
+    return 0;
+}
+
+static int add_field(const struct setting *s, struct bytes name)
+{
+    char quoted[PROBLEM_QUOTE_SIZE], names[128] = "";
+
+    for (size_t i = 0; i < PAGE_FIELDS; i++) {
+        if (bytes_equal(name, bytes_cstr(page_fields[i].name))) {
+            s->options->fields |= page_fields[i].bit;
+            return 0;
+        }
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", page_fields[i].name);
+    }
+    return problem_set(s->problem, PROBLEM_INVALID_OPTION, "fields",
+                       "fields: there is no field %s; known: %s", problem_quote(quoted, name),
+                       names);
+}
+
+/* A JSON array of names, or a text with commas between them. */
+static int set_fields(const struct setting *s)
+{
+    int error = 0;
+
+    s->options->fields = 0;
+    if (is_text(&s->value)) {
+        struct bytes rest = s->value.text;
+
+        do {
+            error = add_field(s, bytes_trim(bytes_split(&rest, ',')));
+        } while (error == 0 && rest.ptr);
+        return error;
+    }
+    if (!json_is_array(s->value.json) || json_array_size(s->value.json) == 0)
+        return refuse(s, "an array of at least one field's name");
+    for (size_t i = 0; i < json_array_size(s->value.json) && error == 0; i++) {
+        const json_t *name = json_array_get(s->value.json, i);
+
+        error =
+            json_is_string(name) ? add_field(s, json_text(name)) : refuse(s, "an array of strings");
+    }
+    return error;
+}
+
+static int set_order(const struct setting *s)
+{
+    if (is_text(&s->value) && bytes_equal(s->value.text, BYTES("completion")))
+        s->options->order = ORDER_COMPLETION;
+    else if (is_text(&s->value) && bytes_equal(s->value.text, BYTES("input")))
+        s->options->order = ORDER_INPUT;
+    else
+        return refuse(s, "\"completion\" or \"input\"");
+    return 0;
+}
+
+static int set_agent(const struct setting *s)
+{
+    if (!is_text(&s->value) || !config_user_agent_valid(s->value.text))
+        return refuse(s, "a header value: 1 to 255 bytes without control characters");
+    snprintf(s->options->user_agent, sizeof s->options->user_agent, "%.*s", (int)s->value.text.len,
+             s->value.text.ptr);
+    return 0;
+}
+
+static int refuse_unknown(struct bytes name, struct problem *problem)
+{
+    char quoted[PROBLEM_QUOTE_SIZE], names[256] = "";
+
+    for (size_t i = 0; i < KNOWN; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", known[i].name);
+    }
+    problem_quote(quoted, name);
+    return problem_set(problem, PROBLEM_UNKNOWN_OPTION, NULL, "there is no option %s; known: %s",
+                       quoted, names);
+}
+
+static int set_option(struct batch_options *options, const struct config *limits, struct bytes name,
+                      struct value value, struct problem *problem)
+{
+    struct setting s = {options, limits, NULL, value, problem};
+    unsigned bit = 1;
+
+    for (size_t i = 0; i < KNOWN && !s.option; i++) {
+        if (bytes_equal(name, bytes_cstr(known[i].name))) {
+            s.option = &known[i];
+            bit <<= i;
+        }
+    }
+    if (!s.option)
+        return refuse_unknown(name, problem);
+    if (options->given & bit)
+        return problem_set(problem, PROBLEM_INVALID_OPTION, s.option->name,
+                           "%s: given more than once", s.option->name);
+    options->given |= bit;
+
+    switch (s.option->kind) {
+    case OPTION_NUMBER:
+        return set_number(&s);
+    case OPTION_FIELDS:
+        return set_fields(&s);
+    case OPTION_ORDER:
+        return set_order(&s);
+    case OPTION_AGENT:
+        return set_agent(&s);
+    }
+    return -EINVAL;
+}
+
+/* -- where values come from ------------------------------------------------------------------- */
+
+int options_from_json(struct batch_options *options, const struct config *limits,
+                      const json_t *object, struct problem *problem)
+{
+    if (!json_is_object(object))
+        return problem_set(problem, PROBLEM_INVALID_OPTION, NULL,
+                           "\"options\" must be an object, such as {\"timeout_ms\": 5000}");
+
+    /* jansson's iterator wants an object that it may change; nothing here changes it. */
+    union {
+        const json_t *borrowed;
+        json_t *iterated;
+    } alias = {.borrowed = object};
+    const char *name;
+    json_t *member;
+
+    json_object_foreach(alias.iterated, name, member)
+    {
+        struct value value = {.json = member};
+
+        if (json_is_string(member))
+            value.text = json_text(member);
+        int error = set_option(options, limits, bytes_cstr(name), value, problem);
+        if (error < 0)
+            return error;
+    }
+    return 0;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* application/x-www-form-urlencoded, except that a "%" without two hex digits is an error. */
+static bool percent_decode(struct buffer *out, struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+
+        if (c == '+') {
+            c = ' ';
+        } else if (c == '%') {
+            int high = i + 2 < text.len ? hex_digit(text.ptr[i + 1]) : -1;
+            int low = i + 2 < text.len ? hex_digit(text.ptr[i + 2]) : -1;
+
+            if (high < 0 || low < 0)
+                return false;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        buffer_byte(out, c);
+    }
+    return true;
+}
+
+/* Applies one "name=value". */
+static int from_pair(struct batch_options *options, const struct config *limits, struct bytes pair,
+                     struct buffer *scratch, struct problem *problem)
+{
+    char quoted[PROBLEM_QUOTE_SIZE];
+    struct bytes value = pair;
+    struct bytes name = bytes_split(&value, '=');
+
+    scratch->len = 0;
+    bool decoded = percent_decode(scratch, name);
+    size_t name_len = scratch->len;
+    decoded = decoded && percent_decode(scratch, value);
+    if (!decoded)
+        return problem_set(problem, PROBLEM_INVALID_OPTION, NULL,
+                           "%s: a %% stands without two hexadecimal digits",
+                           problem_quote(quoted, pair));
+    if (scratch->failed)
+        return problem_set(problem, PROBLEM_OUT_OF_MEMORY, NULL, "%s", "");
+    return set_option(
+        options, limits, bytes_of(scratch->ptr, name_len),
+        (struct value){.text = bytes_of(scratch->ptr + name_len, scratch->len - name_len)},
+        problem);
+}
+
+int options_from_query(struct batch_options *options, const struct config *limits,
+                       struct bytes query, struct problem *problem)
+{
+    struct buffer scratch = {0};
+    int error = 0;
+
+    while (query.len > 0 && error == 0) {
+        struct bytes pair = bytes_split(&query, '&');
+
+        if (pair.len > 0)
+            error = from_pair(options, limits, pair, &scratch, problem);
+    }
+    buffer_free(&scratch);
+    return error;
+}

@@ -1,0 +1,85 @@
+/*
+ * The lines of an answer: one JSON object per result, one at the end (api.md, "Streaming a batch").
+ *
+ * Written by hand, without a JSON tree in between: this runs once per URL on the loop thread. The
+ * two writers of JSON text that it needs are open to the rest of the room (problem, log).
+ * All functions are pure and may be called from any thread; memory errors are sticky in the buffer.
+ */
+#ifndef SKIMD_SERVER_RECORD_H
+#define SKIMD_SERVER_RECORD_H
+
+#include "core/base/buffer.h"
+#include "core/base/bytes.h"
+
+#include <stdint.h>
+
+enum record_status { RECORD_OK, RECORD_FAILED, RECORD_CANCELLED };
+
+/* Microseconds, as libcurl counts them; shown as milliseconds. */
+struct record_timing {
+    uint64_t queued_us;
+    uint64_t dns_us;
+    uint64_t connect_us;
+    uint64_t tls_us;
+    uint64_t first_byte_us;
+    uint64_t total_us;
+    uint64_t parse_us;
+};
+
+/* What is known of one URL. Everything is borrowed. An empty `struct bytes` means "not known". */
+struct record {
+    uint64_t index; /* the URL's place in the batch, from 0 */
+    struct bytes url;
+    struct bytes id; /* the caller's id as serialized JSON, written as it is; empty: none given */
+    enum record_status status;
+    unsigned attempts;
+
+    /* RECORD_OK */
+    unsigned http_status;
+    struct bytes final_url;
+    bool has_title; /* false: "title":null, while true with no bytes is "title":"" */
+    bool title_truncated;
+    struct bytes title;
+    struct bytes content_type;
+    struct bytes charset;
+    uint64_t body_bytes; /* as received, still compressed */
+    unsigned redirects;
+    struct bytes http_version; /* "1.1", "2" */
+    struct bytes remote_ip;
+    struct record_timing timing;
+
+    /* RECORD_FAILED and RECORD_CANCELLED */
+    struct bytes error_code; /* of api.md's closed list */
+    struct bytes error_message;
+    bool retryable;
+};
+
+/* The last line of a complete answer; total = ok + failed + cancelled. */
+struct record_end {
+    uint64_t total;
+    uint64_t ok;
+    uint64_t failed;
+    uint64_t cancelled;
+    uint64_t elapsed_us;
+};
+
+/* Appends one line, newline included. */
+void record_write(struct buffer *out, const struct record *record);
+void record_write_end(struct buffer *out, const struct record_end *end);
+
+/*
+ * Appends `text` as a JSON string (RFC 8259 section 7). Any bytes will do: what is not well-formed
+ * UTF-8 becomes U+FFFD, one for each maximal subpart (Unicode 15, section 3.9), as browsers do.
+ */
+void json_write_string(struct buffer *out, struct bytes text);
+
+/* Appends microseconds as a JSON number of milliseconds: 35.2, 36.0, 0.125. */
+void json_write_milliseconds(struct buffer *out, uint64_t us);
+
+/*
+ * Judges the UTF-8 sequence at the start of `text` (not empty): its length in bytes when it is
+ * well-formed (Unicode 15, table 3-7), else minus the number of bytes that one U+FFFD stands for.
+ */
+int utf8_sequence(struct bytes text);
+
+#endif

@@ -1,0 +1,223 @@
+#include "server/serve.h"
+
+#include "core/async/async.h"
+#include "core/async/loop.h"
+#include "core/base/clock.h"
+#include "core/fetch/fetch.h"
+#include "parsers/parse_page.h"
+#include "server/api.h"
+#include "server/batch.h"
+#include "server/http.h"
+#include "server/log.h"
+#include "server/version.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum {
+    MAX_CONNECTIONS = 1024,
+    BODY_TIMEOUT_MS = 30000,
+    SEND_TIMEOUT_MS = 60000, /* without a byte taken of an answer whose end is known */
+    IDLE_TIMEOUT_MS = 60000,
+    STREAM_HIGH_WATER = 64 * 1024,
+    HOLD_BYTES = 128 << 20, /* bodies waiting for a parser, before new fetches wait too */
+    FLUSH_MS = 2000,        /* after the grace: for clients to read what was given back */
+};
+
+struct daemon {
+    const struct config *config;
+    struct guard *guard;
+    struct batches batches;
+    struct api api;
+    struct http_server *http;
+    int signals; /* signalfd; -1: none */
+    promise *stop;
+    struct timer grace;
+    bool given_back;
+
+    future *probe, *stopped, *idle, *ended;
+};
+
+/* -- ending ------------------------------------------------------------------------------------ */
+
+/* The grace is over: first everything is given back, then, a little later, cut off. */
+static void out_of_patience(struct timer *timer)
+{
+    struct daemon *d = CONTAINER_OF(timer, struct daemon, grace);
+
+    if (d->given_back) {
+        future_cancel(d->idle);
+        return;
+    }
+    d->given_back = true;
+    batches_shut_down(&d->batches);
+    timer_set(&d->grace, clock_after_ms(loop_now_ns(), FLUSH_MS));
+}
+
+static void on_signal(void *arg, int fd, uint32_t events)
+{
+    struct daemon *d = arg;
+    struct signalfd_siginfo info;
+
+    (void)events;
+    if (read(fd, &info, sizeof info) != sizeof info)
+        return;
+    log_info("stopping", log_text("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"),
+             log_unsigned("exchanges", http_exchanges(d->http)));
+    if (d->stop) {
+        promise_resolve(d->stop, NULL, NULL);
+        d->stop = promise_drop(d->stop);
+    } else if (!d->given_back) {
+        out_of_patience(&d->grace); /* the second signal: now */
+    }
+}
+
+static future *stop_asked(struct daemon *d)
+{
+    future *f;
+
+    d->stop = promise_new(&f);
+    return d->stop ? f : future_out_of_memory();
+}
+
+static future *drained(struct daemon *d)
+{
+    d->api.draining = true;
+    http_drain(d->http);
+    timer_set(&d->grace, clock_after_ms(loop_now_ns(), d->config->grace_ms));
+    return http_idle(d->http);
+}
+
+/* -- starting ---------------------------------------------------------------------------------- */
+
+/* A page for the first worker: a daemon whose workers cannot start should not start either. */
+static future *probe_worker(void)
+{
+    return parse_page(future_done(), &(struct page_request){
+                                         .body = BYTES("<title>probe</title>"),
+                                         .content_type = BYTES("text/html"),
+                                         .max_decoded_bytes = 1024,
+                                     });
+}
+
+static bool watch_signals(struct daemon *d)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    d->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return d->signals >= 0 && loop_watch(d->signals, EPOLLIN, on_signal, d) == 0;
+}
+
+/* Builds the house; false, and the reason logged, when something is not to be had. */
+static bool build(struct daemon *d)
+{
+    const struct config *c = d->config;
+    const char *message = NULL;
+
+    if (!future_ok(d->probe)) {
+        log_error("the parser workers do not start", log_errno(future_error(d->probe)));
+        return false;
+    }
+    int rc = guard_new(c->allow_net, c->allow_net_count, &d->guard);
+    if (rc < 0) {
+        log_error("the address guard cannot be made", log_errno(rc));
+        return false;
+    }
+    d->batches.fetcher = fetcher_new(&(struct fetcher_options){
+        .guard = d->guard,
+        .concurrency = (unsigned)c->concurrency,
+        .connect_timeout_ms = (unsigned)c->connect_timeout_ms,
+        .hold_bytes = HOLD_BYTES,
+    });
+    d->batches.scope = scope_new(CLOCK_NEVER);
+    if (!d->batches.fetcher || !d->batches.scope || !watch_signals(d)) {
+        log_error("the daemon cannot be set up", log_errno(errno ? errno : ENOMEM));
+        return false;
+    }
+
+    struct http_options http = {
+        .listen = c->listen,
+        .max_connections = MAX_CONNECTIONS,
+        .header_timeout_ms = (unsigned)c->header_timeout_ms,
+        .body_timeout_ms = BODY_TIMEOUT_MS,
+        .send_timeout_ms = SEND_TIMEOUT_MS,
+        .idle_timeout_ms = IDLE_TIMEOUT_MS,
+        .max_body_bytes = c->max_body_bytes,
+        .stream_high_water = STREAM_HIGH_WATER,
+    };
+    struct http_application application = api_application(&d->api);
+    rc = http_start(&http, &application, &d->http, &message);
+    if (rc < 0) {
+        log_error("cannot serve", log_text("what", message), log_errno(rc));
+        return false;
+    }
+    log_info("listening", log_text("address", http_address(d->http)),
+             log_text("version", SKIMD_VERSION), log_unsigned("workers", c->workers));
+    return true;
+}
+
+/* -- the task ---------------------------------------------------------------------------------- */
+
+static int serve_step(task *t, void *frame)
+{
+    struct daemon *d = *(struct daemon **)frame;
+
+    BEGIN(t);
+    AWAIT(t, d->probe, probe_worker());
+    if (!build(d)) {
+        task_fail(t, -EIO, NULL, NULL);
+        return TASK_FINISHED;
+    }
+    AWAIT(t, d->stopped, stop_asked(d));
+    AWAIT(t, d->idle, drained(d));
+    timer_clear(&d->grace);
+    d->http = http_stop(d->http);
+    AWAIT(t, d->ended, scope_close(d->batches.scope));
+    log_info("stopped");
+    END(t);
+}
+
+static void serve_drop(void *frame)
+{
+    struct daemon *d = *(struct daemon **)frame;
+
+    timer_clear(&d->grace);
+    http_stop(d->http);
+    if (d->signals >= 0) {
+        loop_forget(d->signals);
+        close(d->signals);
+    }
+    scope_drop(d->batches.scope);
+    fetcher_free(d->batches.fetcher);
+    guard_free(d->guard);
+    promise_drop(d->stop);
+    future_drop(d->probe);
+    future_drop(d->stopped);
+    future_drop(d->idle);
+    future_drop(d->ended);
+    free(d);
+}
+
+TASK(serve_task, ON_LOOP, sizeof(struct daemon *), .step = serve_step, .drop = serve_drop);
+
+future *serve(const struct config *config)
+{
+    struct daemon *d = calloc(1, sizeof *d);
+
+    if (!d)
+        return future_out_of_memory();
+    d->config = config;
+    d->signals = -1;
+    d->grace.fire = out_of_patience;
+    d->batches.config = config;
+    list_init(&d->batches.running);
+    d->api.batches = &d->batches;
+    return task_start(&serve_task, &d);
+}

@@ -1,0 +1,17 @@
+/* The daemon: everything put together, from the first line of the log to the last. */
+#ifndef SKIMD_SERVER_SERVE_H
+#define SKIMD_SERVER_SERVE_H
+
+#include "core/async/future.h"
+#include "server/config.h"
+
+/*
+ * Serves until SIGTERM or SIGINT, then drains: takes no more connections, lets what is under way
+ * finish for grace_ms, gives back what is left. Ok when all of that is done; failed with a negative
+ * errno, and the reason logged, when the daemon cannot start.
+ *
+ * SIGTERM and SIGINT must be blocked in every thread. `config` must outlive the future.
+ */
+future *serve(const struct config *config);
+
+#endif

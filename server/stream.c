@@ -1,0 +1,256 @@
+#include "server/stream.h"
+
+#include "core/async/channel.h"
+#include "core/async/task.h"
+#include "core/base/clock.h"
+
+#include <stdlib.h>
+
+struct line {
+    size_t index;
+    enum record_status status;
+    struct buffer text;
+    promise *written;
+};
+
+struct stream {
+    struct exchange *x; /* NULL once the client has left, or the answer has ended */
+    struct stream_options options;
+    struct channel *lines;
+    future *pump;
+    struct record_end counts;
+    unsigned char *done; /* a bit for each index */
+    size_t next;         /* ORDER_INPUT: the index whose turn it is */
+    struct line **early; /* ORDER_INPUT: lines before their turn, at index % window */
+};
+
+static void line_free(void *value)
+{
+    struct line *l = value;
+
+    promise_drop(l->written);
+    buffer_free(&l->text);
+    free(l);
+}
+
+static void on_gone(void *arg)
+{
+    struct stream *s = arg;
+
+    s->x = NULL;
+    s->options.gone(s->options.arg);
+}
+
+/* -- writing ----------------------------------------------------------------------------------- */
+
+static bool is_done(const struct stream *s, size_t index)
+{
+    return s->done[index / 8] >> index % 8 & 1;
+}
+
+static void write_record(struct stream *s, size_t index, enum record_status status,
+                         struct bytes text)
+{
+    if (!s->x || is_done(s, index))
+        return;
+    exchange_write(s->x, text);
+    s->done[index / 8] |= (unsigned char)(1u << index % 8);
+    switch (status) {
+    case RECORD_OK:
+        s->counts.ok++;
+        break;
+    case RECORD_FAILED:
+        s->counts.failed++;
+        break;
+    case RECORD_CANCELLED:
+        s->counts.cancelled++;
+        break;
+    }
+}
+
+static void write_line(struct stream *s, struct line *l)
+{
+    write_record(s, l->index, l->status, buffer_bytes(&l->text));
+    s->next = l->index + 1;
+    promise_resolve(l->written, NULL, NULL);
+    line_free(l);
+}
+
+/* The next line that may be written, or NULL. */
+static struct line *next_line(struct stream *s)
+{
+    void *item;
+
+    for (;;) {
+        if (s->options.order == ORDER_INPUT) {
+            size_t slot = s->next % s->options.window;
+            struct line *l = s->early[slot];
+            if (l && l->index == s->next) {
+                s->early[slot] = NULL;
+                return l;
+            }
+        }
+        if (!channel_try_get(s->lines, &item))
+            return NULL;
+        if (s->options.order == ORDER_COMPLETION)
+            return item;
+        struct line *l = item;
+        s->early[l->index % s->options.window] = l;
+    }
+}
+
+/* After the last emit: a line may still wait for its turn behind an item that will not come. */
+static void write_late(struct stream *s, size_t index)
+{
+    struct line *l = s->early ? s->early[index % s->options.window] : NULL;
+    struct buffer text = {0};
+
+    if (l && l->index == index) {
+        s->early[index % s->options.window] = NULL;
+        write_line(s, l);
+        return;
+    }
+    s->options.write_missing(s->options.arg, index, &text);
+    write_record(s, index, RECORD_CANCELLED, buffer_bytes(&text));
+    buffer_free(&text);
+}
+
+static void write_end(struct stream *s)
+{
+    struct buffer text = {0};
+
+    s->counts.total = s->options.total;
+    s->counts.elapsed_us = (clock_now_ns() - s->options.started_ns) / 1000;
+    record_write_end(&text, &s->counts);
+    exchange_write(s->x, buffer_bytes(&text));
+    buffer_free(&text);
+    exchange_end(s->x);
+    s->x = NULL;
+}
+
+/* -- the pump ---------------------------------------------------------------------------------- */
+
+struct pump {
+    struct stream *stream;
+    future *ready, *room;
+    size_t index;
+};
+
+static future *room(struct stream *s)
+{
+    return s->x ? exchange_room(s->x) : future_done();
+}
+
+static int pump_step(task *t, void *frame)
+{
+    struct pump *p = frame;
+    struct stream *s = p->stream;
+    struct line *line;
+
+    BEGIN(t);
+    for (;;) {
+        AWAIT(t, p->ready, channel_ready(s->lines));
+        while ((line = next_line(s))) {
+            write_line(s, line);
+            AWAIT(t, p->room, room(s));
+        }
+        if (!future_ok(p->ready))
+            break; /* closed, and empty */
+    }
+    for (p->index = 0; s->x && p->index < s->options.total; p->index++) {
+        if (is_done(s, p->index))
+            continue;
+        write_late(s, p->index);
+        AWAIT(t, p->room, room(s));
+    }
+    if (s->x)
+        write_end(s);
+    END(t);
+}
+
+static void pump_drop(void *frame)
+{
+    struct pump *p = frame;
+
+    future_drop(p->ready);
+    future_drop(p->room);
+}
+
+/* It ends by itself, when the channel was closed; being cancelled must not keep it from that. */
+TASK(pump_task, ON_LOOP, sizeof(struct pump), .step = pump_step, .drop = pump_drop,
+     .catches_cancel = true);
+
+/* -- the outside ------------------------------------------------------------------------------- */
+
+struct stream *stream_new(struct exchange *x, const struct stream_options *options)
+{
+    struct stream *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    s->options = *options;
+    s->done = calloc(options->total / 8 + 1, 1);
+    s->lines = channel_new(options->window, line_free);
+    if (options->order == ORDER_INPUT)
+        s->early = calloc(options->window, sizeof(struct line *));
+    if (!s->done || !s->lines || (options->order == ORDER_INPUT && !s->early)) {
+        stream_free(s);
+        return NULL;
+    }
+    s->pump = task_start(&pump_task, &(struct pump){.stream = s});
+    if (future_settled(s->pump)) { /* refused: it would run later, never inside task_start */
+        stream_free(s);
+        return NULL;
+    }
+    s->x = x;
+    exchange_stream(x, 200, "application/x-ndjson", on_gone, s);
+    return s;
+}
+
+future *stream_emit(struct stream *s, size_t index, enum record_status status, struct buffer *line)
+{
+    struct line *l = line->failed ? NULL : malloc(sizeof *l);
+    future *written;
+    promise *p = l ? promise_new(&written) : NULL;
+
+    if (!p) {
+        free(l);
+        buffer_free(line);
+        return future_out_of_memory();
+    }
+    *l = (struct line){.index = index, .status = status, .text = *line, .written = p};
+    *line = (struct buffer){0};
+    /* There is a place for each of the `window` emits, so this never parks; when the channel is
+     * closed it frees the line, and with it the promise, which fails. */
+    future_drop(channel_put(s->lines, l));
+    return written;
+}
+
+future *stream_finish(struct stream *s)
+{
+    channel_close(s->lines);
+    future *pump = s->pump;
+    s->pump = NULL;
+    return pump;
+}
+
+const struct record_end *stream_counts(const struct stream *s)
+{
+    return &s->counts;
+}
+
+struct stream *stream_free(struct stream *s)
+{
+    if (!s)
+        return NULL;
+    if (s->early)
+        for (size_t i = 0; i < s->options.window; i++)
+            if (s->early[i])
+                line_free(s->early[i]);
+    free(s->early);
+    free(s->done);
+    channel_drop(s->lines);
+    future_drop(s->pump);
+    free(s);
+    return NULL;
+}

@@ -1,0 +1,38 @@
+/*
+ * The test-suite's shared head: Check, and the list of suites. Each suite lives in
+ * tests/check_NAME.c and is made by suite_NAME().
+ */
+#ifndef SKIMD_TESTS_CHECK_H
+#define SKIMD_TESTS_CHECK_H
+
+#include <check.h>
+
+#define SUITES(X)                                                                                  \
+    X(base)                                                                                        \
+    X(future)                                                                                      \
+    X(task)                                                                                        \
+    X(scope)                                                                                       \
+    X(channel)                                                                                     \
+    X(map)                                                                                         \
+    X(thread_pool)                                                                                 \
+    X(process_pool)                                                                                \
+    X(guard)                                                                                       \
+    X(target)                                                                                      \
+    X(fetch)                                                                                       \
+    X(decode)                                                                                      \
+    X(charset)                                                                                     \
+    X(title)                                                                                       \
+    X(page)                                                                                        \
+    X(config)                                                                                      \
+    X(intake)                                                                                      \
+    X(problem)                                                                                     \
+    X(record)                                                                                      \
+    X(http)                                                                                        \
+    X(origin)                                                                                      \
+    X(scrape)
+
+#define DECLARE_SUITE(name) Suite *suite_##name(void);
+SUITES(DECLARE_SUITE)
+#undef DECLARE_SUITE
+
+#endif

@@ -1,0 +1,331 @@
+#include "server/config.h"
+#include "tests/check.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { WORDS_MAX = 8 };
+
+/* Reads words of a command line, NULL-terminated, and an environment. */
+static int parse(struct config *ret, const char *const *words, const char *const *environment,
+                 char *message)
+{
+    char storage[WORDS_MAX + 1][128] = {"skimd"};
+    char *argv[WORDS_MAX + 2] = {storage[0]}, *none[] = {NULL};
+    int argc = 1;
+
+    for (; *words; words++, argc++) {
+        ck_assert_int_le(argc, WORDS_MAX);
+        snprintf(storage[argc], sizeof storage[argc], "%s", *words);
+        argv[argc] = storage[argc];
+    }
+    union {
+        const char *const *constant;
+        char **given;
+    } envp = {.constant = environment};
+    message[0] = '\0';
+    int error = config_parse(ret, argc, argv, environment ? envp.given : none, message);
+    if (error == 0 && ret->user_agent)
+        ret->user_agent = NULL; /* it may point into `storage`; its own test looks at it */
+    return error;
+}
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define NO_WORDS   ((const char *const[]){NULL})
+
+static char message[CONFIG_MESSAGE_SIZE];
+
+static struct config parsed(const char *const *words, const char *const *environment)
+{
+    struct config config;
+    int error = parse(&config, words, environment, message);
+
+    ck_assert_msg(error == 0, "%s", message);
+    return config;
+}
+
+START_TEST(the_defaults_are_those_of_the_api)
+{
+    struct config config = parsed(NO_WORDS, NULL);
+    struct sockaddr_in address;
+
+    memcpy(&address, &config.listen, sizeof address);
+    ck_assert_int_eq(config.action, CONFIG_RUN);
+    ck_assert_int_eq(address.sin_family, AF_INET);
+    ck_assert_uint_eq(ntohl(address.sin_addr.s_addr), INADDR_LOOPBACK);
+    ck_assert_uint_eq(ntohs(address.sin_port), 8080);
+    ck_assert_uint_ge(config.workers, 1);
+    ck_assert_uint_eq(config.concurrency, 256);
+    ck_assert_uint_eq(config.per_host, 6);
+    ck_assert_uint_eq(config.timeout_ms, 30000);
+    ck_assert_uint_eq(config.connect_timeout_ms, 10000);
+    ck_assert_uint_eq(config.max_page_bytes, 10485760);
+    ck_assert_uint_eq(config.max_redirects, 10);
+    ck_assert_uint_eq(config.retries, 2);
+    ck_assert_uint_eq(config.max_batch_urls, 1000000);
+    ck_assert_uint_eq(config.max_body_bytes, 268435456);
+    ck_assert_uint_eq(config.grace_ms, 8000);
+    ck_assert_uint_eq(config.header_timeout_ms, 10000);
+    ck_assert_uint_eq(config.allow_net_count, 0);
+    ck_assert_int_eq(config.log_level, LOG_LEVEL_INFO);
+    ck_assert(!config.insecure_no_auth);
+}
+END_TEST
+
+START_TEST(a_value_follows_its_option_or_an_equals_sign)
+{
+    struct config config = parsed(WORDS("--workers", "3", "--retries=0", "--log", "json"), NULL);
+
+    ck_assert_uint_eq(config.workers, 3);
+    ck_assert_uint_eq(config.retries, 0);
+    ck_assert_int_eq(config.log_format, LOG_FORMAT_JSON);
+}
+END_TEST
+
+START_TEST(the_command_line_wins_over_the_environment_and_that_over_the_default)
+{
+    static const char *const environment[] = {
+        "PATH=/bin",      "SKIMD_WORKERS=7", "SKIMD_PER_HOST=9",
+        "SKIMD_RETRIES=", "SKIMD_BINARY=x",  NULL};
+    struct config config = parsed(WORDS("--workers=3"), environment);
+
+    ck_assert_uint_eq(config.workers, 3);
+    ck_assert_uint_eq(config.per_host, 9);
+    ck_assert_uint_eq(config.retries, 2); /* an empty variable is none */
+}
+END_TEST
+
+START_TEST(networks_repeat_on_the_command_line_and_have_commas_in_the_environment)
+{
+    static const char *const environment[] = {"SKIMD_ALLOW_NET=10.0.0.0/8, fd00::/8", NULL};
+    struct config config = parsed(NO_WORDS, environment);
+
+    ck_assert_uint_eq(config.allow_net_count, 2);
+    ck_assert_int_eq(config.allow_net[0].family, AF_INET);
+    ck_assert_int_eq(config.allow_net[1].family, AF_INET6);
+    config_free(&config);
+
+    config = parsed(WORDS("--allow-net", "127.0.0.0/8", "--allow-net=192.168.0.0/16"), environment);
+    ck_assert_uint_eq(config.allow_net_count, 2);
+    ck_assert_int_eq(config.allow_net[0].address[0], 127);
+    ck_assert_uint_eq(config.allow_net[1].prefix_len, 16);
+    config_free(&config);
+}
+END_TEST
+
+START_TEST(an_ipv6_address_stands_in_brackets)
+{
+    struct config config = parsed(WORDS("--listen", "[::1]:0"), NULL);
+    struct sockaddr_in6 address;
+
+    ck_assert_uint_eq(config.listen_len, sizeof address);
+    memcpy(&address, &config.listen, sizeof address);
+    ck_assert_int_eq(address.sin6_family, AF_INET6);
+    ck_assert(IN6_IS_ADDR_LOOPBACK(&address.sin6_addr));
+    ck_assert_uint_eq(address.sin6_port, 0);
+}
+END_TEST
+
+static const char *const open_addresses[] = {"0.0.0.0:8080", "[::]:8080", "192.0.2.1:80",
+                                             "[::ffff:192.0.2.1]:80"};
+
+START_TEST(an_address_that_others_can_reach_needs_a_word)
+{
+    struct config config;
+
+    ck_assert_int_eq(parse(&config, WORDS("--listen", open_addresses[_i]), NULL, message), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(message, "skimd: --listen: "));
+    ck_assert_ptr_nonnull(strstr(message, "--insecure-no-auth"));
+    ck_assert_ptr_null(strchr(message, '\n'));
+
+    config = parsed(WORDS("--listen", open_addresses[_i], "--insecure-no-auth"), NULL);
+    ck_assert(config.insecure_no_auth);
+}
+END_TEST
+
+START_TEST(the_whole_loopback_network_needs_no_word)
+{
+    parsed(WORDS("--listen=127.9.9.9:1"), NULL);
+    parsed(WORDS("--listen=[::ffff:127.0.0.1]:1"), NULL);
+}
+END_TEST
+
+START_TEST(a_flag_can_be_turned_on_by_the_environment)
+{
+    static const char *const on[] = {"SKIMD_LISTEN=0.0.0.0:1", "SKIMD_INSECURE_NO_AUTH=1", NULL};
+    static const char *const off[] = {"SKIMD_LISTEN=0.0.0.0:1", "SKIMD_INSECURE_NO_AUTH=off", NULL};
+    struct config config;
+
+    parsed(NO_WORDS, on);
+    ck_assert_int_eq(parse(&config, NO_WORDS, off, message), -EINVAL);
+}
+END_TEST
+
+static const struct {
+    const char *words[3];
+    const char *message;
+} mistakes[] = {
+    {{"--workers", "many"}, "skimd: --workers: \"many\" is not a whole number from 1 to 256"},
+    {{"--workers=0"}, "skimd: --workers: \"0\" is not a whole number from 1 to 256"},
+    {{"--workers=257"}, "skimd: --workers: \"257\" is not a whole number from 1 to 256"},
+    {{"--retries=-1"}, "skimd: --retries: \"-1\" is not a whole number from 0 to 20"},
+    {{"--retries= 1"}, "skimd: --retries: \" 1\" is not a whole number from 0 to 20"},
+    {{"--retries=18446744073709551617"},
+     "skimd: --retries: \"18446744073709551617\" is not a whole number from 0 to 20"},
+    {{"--retries="}, "skimd: --retries: \"\" is not a whole number from 0 to 20"},
+    {{"--retries"}, "skimd: --retries needs a value: --retries N"},
+    {{"--insecure-no-auth=yes"}, "skimd: --insecure-no-auth takes no value"},
+    {{"--robots", "on"}, "skimd: \"--robots\": no such option; skimd --help lists them"},
+    {{"--token-file=x"}, "skimd: \"--token-file\": no such option; skimd --help lists them"},
+    {{"--worker", "1"}, "skimd: \"--worker\": no such option; skimd --help lists them"},
+    {{"urls.txt"}, "skimd: \"urls.txt\": not an option; skimd --help lists them"},
+    {{"-w"}, "skimd: \"-w\": not an option; skimd --help lists them"},
+    {{"--log=xml"}, "skimd: --log: \"xml\" is not one of text, json"},
+    {{"--log-level=loud"}, "skimd: --log-level: \"loud\" is not one of error, warn, info, debug"},
+    {{"--user-agent=a\r\nb"},
+     "skimd: --user-agent: \"a\\x0d\\x0ab\" is not a header value: 1 to "
+     "255 bytes without control characters"},
+    {{"--allow-net=10.0.0.0/33"},
+     "skimd: --allow-net: \"10.0.0.0/33\" is not a network such as "
+     "10.0.0.0/8 or fd00::/8, no bit set behind the prefix"},
+    {{"--allow-net="},
+     "skimd: --allow-net: \"\" is not a network such as "
+     "10.0.0.0/8 or fd00::/8, no bit set behind the prefix"},
+    /* A good one before a bad one is freed. */
+    {{"--allow-net=10.0.0.0/8", "--allow-net=x"},
+     "skimd: --allow-net: \"x\" is not a network such as 10.0.0.0/8 or fd00::/8, no bit set "
+     "behind the prefix"},
+};
+
+START_TEST(a_mistake_is_named_with_what_would_be_right)
+{
+    struct config config = {.retries = 77};
+
+    ck_assert_int_eq(parse(&config, mistakes[_i].words, NULL, message), -EINVAL);
+    ck_assert_str_eq(message, mistakes[_i].message);
+    ck_assert_uint_eq(config.retries, 77); /* untouched */
+}
+END_TEST
+
+static const char *const bad_addresses[] = {
+    "8080",         "127.0.0.1",      "127.0.0.1:",      "127.0.0.1:x",  "127.0.0.1:65536",
+    ":8080",        "[::1]",          "::1:80",          "[::1:80",      "127.1:80",
+    "localhost:80", "[127.0.0.1]:80", "[fe80::1%lo]:80", "127.0.0.1:-1", "[]:80"};
+
+START_TEST(an_address_without_its_parts_is_refused_with_an_example)
+{
+    struct config config;
+
+    ck_assert_int_eq(parse(&config, WORDS("--listen", bad_addresses[_i]), NULL, message), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(message, bad_addresses[_i]));
+    ck_assert_ptr_nonnull(strstr(message, "such as 127.0.0.1:8080 or [::1]:8080"));
+}
+END_TEST
+
+START_TEST(a_mistake_in_the_environment_names_the_variable)
+{
+    static const char *const environment[] = {"SKIMD_MAX_PAGE_BYTES=big", NULL};
+    struct config config;
+
+    ck_assert_int_eq(parse(&config, NO_WORDS, environment, message), -EINVAL);
+    ck_assert_str_eq(message, "skimd: SKIMD_MAX_PAGE_BYTES: \"big\" is not a whole number from 1 "
+                              "to 1073741824");
+}
+END_TEST
+
+START_TEST(help_and_version_end_the_reading)
+{
+    static const char *const environment[] = {"SKIMD_WORKERS=many", NULL};
+    struct config config = parsed(WORDS("--help", "--nonsense"), environment);
+
+    ck_assert_int_eq(config.action, CONFIG_SHOW_HELP);
+    config = parsed(WORDS("--allow-net=10.0.0.0/8", "--version"), NULL);
+    ck_assert_int_eq(config.action, CONFIG_SHOW_VERSION);
+    config_free(&config);
+}
+END_TEST
+
+START_TEST(the_user_agent_is_the_one_given)
+{
+    char name[] = "skimd", option[] = "--user-agent=Probe/1 (+https://probe.example)";
+    char *argv[] = {name, option, NULL}, *none[] = {NULL};
+    struct config config;
+
+    ck_assert_int_eq(config_parse(&config, 2, argv, none, message), 0);
+    ck_assert_str_eq(config.user_agent, "Probe/1 (+https://probe.example)");
+    ck_assert_int_eq(config_parse(&config, 1, argv, none, message), 0);
+    ck_assert_int_eq(strncmp(config.user_agent, "skimd/", 6), 0);
+}
+END_TEST
+
+START_TEST(help_names_every_option_within_80_columns)
+{
+    static const char *const names[] = {"listen",
+                                        "workers",
+                                        "concurrency",
+                                        "per-host",
+                                        "timeout-ms",
+                                        "connect-timeout-ms",
+                                        "max-page-bytes",
+                                        "max-redirects",
+                                        "retries",
+                                        "user-agent",
+                                        "allow-net",
+                                        "max-batch-urls",
+                                        "max-body-bytes",
+                                        "grace-ms",
+                                        "header-timeout-ms",
+                                        "insecure-no-auth",
+                                        "log",
+                                        "log-level",
+                                        "help",
+                                        "version"};
+    struct buffer help = {0};
+    char option[64];
+
+    config_help(&help);
+    ck_assert(!help.failed);
+    struct bytes rest = buffer_bytes(&help);
+    while (rest.len > 0) {
+        struct bytes line = bytes_split(&rest, '\n');
+        ck_assert_msg(line.len <= 80, "%.*s", (int)line.len, line.ptr);
+        ck_assert(line.len == 0 || line.ptr[line.len - 1] != ' ');
+    }
+    buffer_byte(&help, '\0');
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(option, sizeof option, "\n  --%s ", names[i]);
+        ck_assert_msg(strstr(help.ptr, option) != NULL, "%s", option);
+    }
+    ck_assert_ptr_nonnull(strstr(help.ptr, "[127.0.0.1:8080]"));
+    buffer_free(&help);
+}
+END_TEST
+
+Suite *suite_config(void)
+{
+    Suite *suite = suite_create("config");
+    TCase *tests = tcase_create("config");
+
+    tcase_add_test(tests, the_defaults_are_those_of_the_api);
+    tcase_add_test(tests, a_value_follows_its_option_or_an_equals_sign);
+    tcase_add_test(tests, the_command_line_wins_over_the_environment_and_that_over_the_default);
+    tcase_add_test(tests, networks_repeat_on_the_command_line_and_have_commas_in_the_environment);
+    tcase_add_test(tests, an_ipv6_address_stands_in_brackets);
+    tcase_add_loop_test(tests, an_address_that_others_can_reach_needs_a_word, 0,
+                        sizeof open_addresses / sizeof open_addresses[0]);
+    tcase_add_test(tests, the_whole_loopback_network_needs_no_word);
+    tcase_add_test(tests, a_flag_can_be_turned_on_by_the_environment);
+    tcase_add_loop_test(tests, a_mistake_is_named_with_what_would_be_right, 0,
+                        sizeof mistakes / sizeof mistakes[0]);
+    tcase_add_loop_test(tests, an_address_without_its_parts_is_refused_with_an_example, 0,
+                        sizeof bad_addresses / sizeof bad_addresses[0]);
+    tcase_add_test(tests, a_mistake_in_the_environment_names_the_variable);
+    tcase_add_test(tests, help_and_version_end_the_reading);
+    tcase_add_test(tests, the_user_agent_is_the_one_given);
+    tcase_add_test(tests, help_names_every_option_within_80_columns);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,532 @@
+/*
+ * The fetch engine against an origin that misbehaves. The test thread waits for futures; what a
+ * page says is copied out on the loop, where pages live.
+ */
+#include "core/async/async.h"
+#include "core/base/clock.h"
+#include "core/fetch/fetch.h"
+#include "tests/check.h"
+#include "tests/support/async_fixture.h"
+#include "tests/support/origin.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct origin *origin;
+static struct guard *guard;
+static struct fetcher *fetcher;
+static struct fetch_options options;
+
+/* -- a fetch whose outcome outlives the page ----------------------------------------------------
+ */
+
+struct outcome {
+    int code; /* 0 or enum fetch_code */
+    bool retryable;
+    char message[CURL_ERROR_SIZE];
+    unsigned status, redirects, attempts;
+    size_t body_len;
+    char body[256]; /* its beginning */
+    char final_url[256], content_type[128], content_encoding[128], remote_ip[48], version[8];
+    uint64_t total_us;
+};
+
+static void copy_text(char *to, size_t size, struct bytes from)
+{
+    snprintf(to, size, "%.*s", (int)from.len, from.ptr ? from.ptr : "");
+}
+
+struct get {
+    char url[512];
+    future *page;
+};
+
+static int get_step(task *t, void *frame)
+{
+    struct get *g = frame;
+    struct outcome *o;
+
+    BEGIN(t);
+    AWAIT(t, g->page, fetch(fetcher, bytes_cstr(g->url), &options));
+    o = calloc(1, sizeof *o);
+    o->code = future_error(g->page);
+    if (future_ok(g->page)) {
+        const struct fetch_page *page = future_value(g->page);
+        const struct response *r = page->response;
+        o->status = r->http_status;
+        o->redirects = page->redirects;
+        o->attempts = page->attempts;
+        o->body_len = r->body.len;
+        o->total_us = page->total_us;
+        copy_text(o->body, sizeof o->body, buffer_bytes(&r->body));
+        copy_text(o->final_url, sizeof o->final_url, page->final_url);
+        copy_text(o->content_type, sizeof o->content_type, r->content_type);
+        copy_text(o->content_encoding, sizeof o->content_encoding, r->content_encoding);
+        copy_text(o->remote_ip, sizeof o->remote_ip, bytes_cstr(r->remote_ip));
+        copy_text(o->version, sizeof o->version, r->http_version);
+    } else {
+        const struct fetch_failure *failure = future_value(g->page);
+        o->retryable = failure && failure->retryable;
+        o->attempts = failure ? failure->attempts : 0;
+        copy_text(o->message, sizeof o->message, bytes_cstr(failure ? failure->message : ""));
+    }
+    task_return(t, o, free);
+    END(t);
+}
+
+static void get_drop(void *frame)
+{
+    future_drop(((struct get *)frame)->page);
+}
+
+TASK(get_task, ON_LOOP, sizeof(struct get), .step = get_step, .drop = get_drop);
+
+static future *get_url(struct scope *scope, const char *url)
+{
+    struct get g = {0};
+
+    snprintf(g.url, sizeof g.url, "%s", url);
+    return task_start_in(scope, &get_task, &g);
+}
+
+static future *get_path(struct scope *scope, const char *path)
+{
+    char url[512];
+
+    snprintf(url, sizeof url, "%s%s", origin_url(origin), path);
+    return get_url(scope, url);
+}
+
+/* Waits for it; the outcome lasts until the next call. */
+static const struct outcome *outcome_of(future *f)
+{
+    static struct outcome last;
+
+    ck_assert_int_eq(future_wait(f, clock_after_ms(clock_now_ns(), PATIENCE_MS)), 0);
+    ck_assert_msg(future_ok(f), "the test's own task failed with %d", future_error(f));
+    last = *(const struct outcome *)future_value(f);
+    future_drop(f);
+    return &last;
+}
+
+static const struct outcome *path(const char *p)
+{
+    return outcome_of(get_path(NULL, p));
+}
+
+static const struct outcome *url(const char *u)
+{
+    return outcome_of(get_url(NULL, u));
+}
+
+/* -- fixture ----------------------------------------------------------------------------------- */
+
+static void free_on_loop(void *arg)
+{
+    (void)arg;
+    fetcher = fetcher_free(fetcher);
+}
+
+static void make_fetcher(const char *allowed, unsigned concurrency)
+{
+    struct net net;
+
+    if (allowed)
+        ck_assert_int_eq(net_parse(allowed, &net), 0);
+    ck_assert_int_eq(guard_new(&net, allowed != NULL, &guard), 0);
+    fetcher = fetcher_new(&(struct fetcher_options){
+        .guard = guard,
+        .concurrency = concurrency,
+        .connect_timeout_ms = 2000,
+        .hold_bytes = 64 << 20,
+    });
+    ck_assert_ptr_nonnull(fetcher);
+}
+
+static void free_fetcher(void)
+{
+    on_loop(free_on_loop, NULL);
+    guard_free(guard);
+}
+
+static void setup(void)
+{
+    async_setup();
+    origin = origin_start(NULL);
+    ck_assert_ptr_nonnull(origin);
+    options = (struct fetch_options){
+        .timeout_ms = 5000,
+        .max_page_bytes = 1 << 20,
+        .max_redirects = 10,
+        .retries = 0,
+        .per_origin = 6,
+        .user_agent = "skimd-test/1",
+    };
+    make_fetcher("127.0.0.0/8", 64);
+}
+
+static void teardown(void)
+{
+    free_fetcher();
+    origin = origin_stop(origin);
+    async_teardown();
+}
+
+/* -- answers ----------------------------------------------------------------------------------- */
+
+START_TEST(a_page_comes_back_with_its_metadata)
+{
+    const struct outcome *o = path("/page/7");
+
+    ck_assert_int_eq(o->code, 0);
+    ck_assert_uint_eq(o->status, 200);
+    ck_assert_ptr_nonnull(strstr(o->body, "<title>Page 7</title>"));
+    ck_assert_str_eq(o->content_type, "text/html; charset=utf-8");
+    ck_assert_str_eq(o->remote_ip, "127.0.0.1");
+    ck_assert_str_eq(o->version, "1.1");
+    ck_assert_uint_eq(o->attempts, 1);
+    ck_assert_uint_gt(o->total_us, 0);
+}
+END_TEST
+
+START_TEST(any_status_is_an_answer)
+{
+    ck_assert_uint_eq(path("/status/404")->status, 404);
+    ck_assert_uint_eq(path("/status/500")->status, 500);
+    ck_assert_uint_eq(path("/status/304")->status, 304);
+}
+END_TEST
+
+START_TEST(the_body_is_handed_over_as_received)
+{
+    const struct outcome *o = path("/gzip/1");
+
+    ck_assert_int_eq(o->code, 0);
+    ck_assert_str_eq(o->content_encoding, "gzip");
+    ck_assert_int_eq((unsigned char)o->body[0], 0x1f);
+    ck_assert_int_eq((unsigned char)o->body[1], 0x8b);
+}
+END_TEST
+
+START_TEST(the_request_says_who_asks_and_what_it_understands)
+{
+    const struct outcome *o = path("/echo");
+
+    ck_assert_ptr_nonnull(strstr(o->body, "User-Agent: skimd-test/1\r\n"));
+    ck_assert_ptr_nonnull(strstr(o->body, "Accept-Encoding: gzip, deflate, br, zstd\r\n"));
+}
+END_TEST
+
+START_TEST(redirects_are_followed_and_counted)
+{
+    const struct outcome *o = path("/redirect/3");
+    char expected[256];
+
+    snprintf(expected, sizeof expected, "%s/page/0", origin_url(origin));
+    ck_assert_uint_eq(o->status, 200);
+    ck_assert_uint_eq(o->redirects, 3);
+    ck_assert_str_eq(o->final_url, expected);
+}
+END_TEST
+
+START_TEST(a_redirect_loop_ends)
+{
+    ck_assert_int_eq(path("/loop")->code, FETCH_TOO_MANY_REDIRECTS);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_REQUESTS), options.max_redirects + 1);
+}
+END_TEST
+
+START_TEST(a_redirect_to_another_scheme_is_not_followed)
+{
+    ck_assert_int_eq(path("/redirect-to?url=file:///etc/passwd")->code, FETCH_UNSUPPORTED_SCHEME);
+    ck_assert_int_eq(path("/redirect-to?url=gopher://127.0.0.1/")->code, FETCH_UNSUPPORTED_SCHEME);
+}
+END_TEST
+
+/* -- failures ---------------------------------------------------------------------------------- */
+
+START_TEST(what_is_no_url_says_so)
+{
+    ck_assert_int_eq(url("not a url")->code, FETCH_INVALID_URL);
+    ck_assert_int_eq(url("example.com")->code, FETCH_INVALID_URL);
+    ck_assert_int_eq(url("")->code, FETCH_INVALID_URL);
+    ck_assert_int_eq(url("ftp://example.com/")->code, FETCH_UNSUPPORTED_SCHEME);
+    ck_assert_int_eq(url("file:///etc/passwd")->code, FETCH_UNSUPPORTED_SCHEME);
+}
+END_TEST
+
+START_TEST(a_port_where_nobody_listens_is_a_connect_failure)
+{
+    struct origin *gone = origin_start(NULL);
+    char u[64];
+
+    snprintf(u, sizeof u, "%s/", origin_url(gone));
+    origin_stop(gone);
+    const struct outcome *o = url(u);
+    ck_assert_int_eq(o->code, FETCH_CONNECT_FAILURE);
+    ck_assert(o->retryable);
+}
+END_TEST
+
+static const struct {
+    const char *path;
+    enum fetch_code code;
+} broken[] = {
+    {"/reset", FETCH_CONNECT_FAILURE},
+    {"/close", FETCH_CONNECT_FAILURE},
+    {"/reset-midway", FETCH_PROTOCOL_ERROR},
+    {"/short", FETCH_PROTOCOL_ERROR},
+    {"/garbage", FETCH_PROTOCOL_ERROR},
+    {"/bad-chunk", FETCH_PROTOCOL_ERROR},
+    {"/half-closed", FETCH_PROTOCOL_ERROR},
+    {"/endless", FETCH_BODY_TOO_LARGE},
+    {"/huge?bytes=2000000", FETCH_BODY_TOO_LARGE},
+};
+
+START_TEST(a_broken_answer_has_its_code)
+{
+    const struct outcome *o = path(broken[_i].path);
+
+    ck_assert_msg(o->code == (int)broken[_i].code, "%s: %s (%s)", broken[_i].path,
+                  fetch_code_name(o->code), o->message);
+    ck_assert_str_ne(o->message, "");
+}
+END_TEST
+
+START_TEST(headers_without_end_are_refused)
+{
+    ck_assert_int_ne(path("/endless-headers")->code, 0);
+}
+END_TEST
+
+START_TEST(a_slow_answer_times_out)
+{
+    options.timeout_ms = 200;
+    const struct outcome *o = path("/slow?ms=100");
+    ck_assert_int_eq(o->code, FETCH_TIMEOUT);
+    ck_assert(!o->retryable); /* bytes had come */
+    o = path("/hold/x");
+    ck_assert_int_eq(o->code, FETCH_TIMEOUT);
+    ck_assert(o->retryable);
+}
+END_TEST
+
+START_TEST(the_timeout_covers_all_redirects)
+{
+    options.timeout_ms = 300;
+    /* Each hop alone would be in time. */
+    const struct outcome *o = path("/redirect-to?url=/page/1%3Fms%3D2000");
+    ck_assert_int_eq(o->code, FETCH_TIMEOUT);
+}
+END_TEST
+
+/* -- retries ----------------------------------------------------------------------------------- */
+
+START_TEST(what_may_be_retried_is_tried_again)
+{
+    options.retries = 2;
+    const struct outcome *o = path("/reset");
+    ck_assert_int_eq(o->code, FETCH_CONNECT_FAILURE);
+    ck_assert_uint_eq(o->attempts, 3);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_REQUESTS), 3);
+
+    o = path("/status/503");
+    ck_assert_int_eq(o->code, 0);
+    ck_assert_uint_eq(o->status, 503);
+    ck_assert_uint_eq(o->attempts, 3);
+}
+END_TEST
+
+START_TEST(what_may_not_be_retried_is_not)
+{
+    options.retries = 2;
+    ck_assert_uint_eq(path("/status/404")->attempts, 1);
+    ck_assert_uint_eq(path("/short")->attempts, 1);
+    ck_assert_uint_eq(url("nonsense")->attempts, 0);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_REQUESTS), 2);
+}
+END_TEST
+
+/* -- guard ------------------------------------------------------------------------------------- */
+
+START_TEST(a_private_address_is_never_connected_to)
+{
+    static const char *const spellings[] = {"127.0.0.1",         "2130706433", "0x7f000001",
+                                            "0177.0.0.1",        "127.1",      "localhost",
+                                            "[::ffff:127.0.0.1]"};
+    free_fetcher();
+    make_fetcher(NULL, 64);
+    for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
+        char u[128];
+        snprintf(u, sizeof u, "http://%s:%u/", spellings[i], origin_port(origin));
+        const struct outcome *o = url(u);
+        ck_assert_msg(o->code == FETCH_BLOCKED_ADDRESS, "%s: %s (%s)", u, fetch_code_name(o->code),
+                      o->message);
+        ck_assert(!o->retryable);
+    }
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 0);
+}
+END_TEST
+
+START_TEST(a_redirect_to_a_private_address_is_not_connected_to)
+{
+    struct origin *inner = origin_start(&(struct origin_options){.address = "127.0.0.2"});
+    char p[256];
+
+    free_fetcher();
+    make_fetcher("127.0.0.1/32", 64);
+    snprintf(p, sizeof p, "/redirect-to?url=%s/page/1", origin_url(inner));
+    ck_assert_int_eq(path(p)->code, FETCH_BLOCKED_ADDRESS);
+    ck_assert_uint_eq(origin_count(inner, ORIGIN_ACCEPTED), 0);
+    origin_stop(inner);
+}
+END_TEST
+
+/* -- turns ------------------------------------------------------------------------------------- */
+
+enum { MANY = 40 };
+
+static void start_many(struct scope *scope, future **ret, const char *p)
+{
+    for (int i = 0; i < MANY; i++)
+        ret[i] = get_path(scope, p);
+}
+
+static void finish_many(future **many)
+{
+    for (int i = 0; i < MANY; i++)
+        ck_assert_uint_eq(outcome_of(many[i])->status, 200);
+}
+
+START_TEST(an_origin_gets_no_more_connections_than_allowed)
+{
+    future *many[MANY];
+
+    options.per_origin = 3;
+    start_many(NULL, many, "/hold/x");
+    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, 3, PATIENCE_MS));
+    origin_release(origin);
+    finish_many(many);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_MAX_IN_FLIGHT), 3);
+    ck_assert_uint_le(origin_count(origin, ORIGIN_ACCEPTED), 3);
+}
+END_TEST
+
+START_TEST(a_held_origin_does_not_hold_up_another)
+{
+    struct origin *other = origin_start(&(struct origin_options){.address = "127.0.0.2"});
+    future *many[MANY];
+    char u[128];
+
+    start_many(NULL, many, "/hold/x");
+    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, options.per_origin, PATIENCE_MS));
+    snprintf(u, sizeof u, "%s/page/1", origin_url(other));
+    ck_assert_uint_eq(url(u)->status, 200);
+    origin_release(origin);
+    finish_many(many);
+    origin_stop(other);
+}
+END_TEST
+
+START_TEST(concurrency_bounds_all_origins_together)
+{
+    struct origin *other = origin_start(&(struct origin_options){.address = "127.0.0.2"});
+    future *many[MANY], *one;
+    char u[128];
+
+    free_fetcher();
+    make_fetcher("127.0.0.0/8", 4);
+    start_many(NULL, many, "/hold/x");
+    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, 4, PATIENCE_MS));
+    snprintf(u, sizeof u, "%s/page/1", origin_url(other));
+    one = get_url(NULL, u);
+    origin_release(origin);
+    finish_many(many);
+    ck_assert_uint_eq(outcome_of(one)->status, 200);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_MAX_IN_FLIGHT), 4);
+    origin_stop(other);
+}
+END_TEST
+
+START_TEST(connections_are_used_again)
+{
+    for (int i = 0; i < 20; i++)
+        ck_assert_uint_eq(path("/page/1")->status, 200);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 1);
+}
+END_TEST
+
+/* -- cancel ------------------------------------------------------------------------------------ */
+
+START_TEST(a_cancelled_scope_ends_its_transfers_and_its_queue)
+{
+    future *many[MANY];
+    struct scope *scope = scope_new(CLOCK_NEVER);
+
+    start_many(scope, many, "/hold/x");
+    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, options.per_origin, PATIENCE_MS));
+    scope_cancel(scope, -ECANCELED);
+    future *closed = scope_close(scope);
+    ck_assert_int_eq(future_wait(closed, clock_after_ms(clock_now_ns(), PATIENCE_MS)), 0);
+    for (int i = 0; i < MANY; i++) {
+        ck_assert_int_eq(future_state(many[i]), FUTURE_CANCELLED);
+        future_drop(many[i]);
+    }
+    future_drop(closed);
+    scope_drop(scope);
+    ck_assert(origin_wait_at_most(origin, ORIGIN_IN_FLIGHT, 0, PATIENCE_MS));
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_REQUESTS), options.per_origin);
+
+    ck_assert_uint_eq(path("/page/1")->status, 200); /* the turns were given back */
+}
+END_TEST
+
+START_TEST(a_scope_deadline_cancels_a_retry_that_waits)
+{
+    struct scope *scope = scope_new(clock_after_ms(clock_now_ns(), 300));
+
+    options.retries = 10;
+    future *f = get_path(scope, "/status/503?after=20");
+    ck_assert_int_eq(future_wait(f, clock_after_ms(clock_now_ns(), PATIENCE_MS)), 0);
+    ck_assert_int_eq(future_state(f), FUTURE_CANCELLED);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_REQUESTS), 1);
+    future_drop(f);
+    scope_drop(scope);
+}
+END_TEST
+
+Suite *suite_fetch(void)
+{
+    Suite *s = suite_create("fetch");
+    TCase *tc = tcase_create("fetch");
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, a_page_comes_back_with_its_metadata);
+    tcase_add_test(tc, any_status_is_an_answer);
+    tcase_add_test(tc, the_body_is_handed_over_as_received);
+    tcase_add_test(tc, the_request_says_who_asks_and_what_it_understands);
+    tcase_add_test(tc, redirects_are_followed_and_counted);
+    tcase_add_test(tc, a_redirect_loop_ends);
+    tcase_add_test(tc, a_redirect_to_another_scheme_is_not_followed);
+    tcase_add_test(tc, what_is_no_url_says_so);
+    tcase_add_test(tc, a_port_where_nobody_listens_is_a_connect_failure);
+    tcase_add_loop_test(tc, a_broken_answer_has_its_code, 0,
+                        (int)(sizeof broken / sizeof broken[0]));
+    tcase_add_test(tc, headers_without_end_are_refused);
+    tcase_add_test(tc, a_slow_answer_times_out);
+    tcase_add_test(tc, the_timeout_covers_all_redirects);
+    tcase_add_test(tc, what_may_be_retried_is_tried_again);
+    tcase_add_test(tc, what_may_not_be_retried_is_not);
+    tcase_add_test(tc, a_private_address_is_never_connected_to);
+    tcase_add_test(tc, a_redirect_to_a_private_address_is_not_connected_to);
+    tcase_add_test(tc, an_origin_gets_no_more_connections_than_allowed);
+    tcase_add_test(tc, a_held_origin_does_not_hold_up_another);
+    tcase_add_test(tc, concurrency_bounds_all_origins_together);
+    tcase_add_test(tc, connections_are_used_again);
+    tcase_add_test(tc, a_cancelled_scope_ends_its_transfers_and_its_queue);
+    tcase_add_test(tc, a_scope_deadline_cancels_a_retry_that_waits);
+    suite_add_tcase(s, tc);
+    return s;
+}
