@@ -14,21 +14,14 @@
 #include "core/async/internal.h"
 #include "core/async/task_table.h"
 #include "core/async/wire.h"
+#include "core/async/worker_process.h"
 #include "core/base/clock.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum {
     SPARE_WORKERS = 1,
@@ -50,10 +43,8 @@ enum worker_state {
 struct worker {
     struct list link; /* in pool.workers; the idle ones first, the last used in front */
     enum worker_state state;
-    pid_t pid;
-    int pidfd, socket;
-    char *memory; /* the request's, shared with the worker */
-    task *task;   /* while BUSY */
+    struct worker_process process;
+    task *task; /* while BUSY */
     uint64_t call_id;
     int verdict;  /* why it was killed, and its task fails; 0: it was not */
     bool unheard; /* it died before it read its call */
@@ -99,7 +90,7 @@ static void kill_worker(struct worker *w, int verdict)
         list_remove(&w->link);
         list_push_back(&pool.workers, &w->link);
     }
-    pidfd_send_signal(w->pidfd, SIGKILL, NULL, 0);
+    worker_process_kill(&w->process);
 }
 
 static void overran(struct timer *timer)
@@ -109,17 +100,10 @@ static void overran(struct timer *timer)
 
 static void worker_free(struct worker *w)
 {
-    if (w->socket >= 0) {
-        loop_forget(w->socket);
-        close(w->socket);
-    }
-    if (w->pidfd >= 0) {
-        loop_forget(w->pidfd);
-        close(w->pidfd);
-    }
+    loop_forget(w->process.socket);
+    loop_forget(w->process.pidfd);
+    worker_process_close(&w->process);
     timer_clear(&w->timer);
-    if (w->memory)
-        munmap(w->memory, pool.options.request_bytes);
     list_remove(&w->link);
     free(w);
 }
@@ -177,7 +161,7 @@ static bool hear(struct worker *w)
 
     if (w->verdict == -EBADMSG)
         return false; /* nothing that it says counts any more */
-    ssize_t n = recv(w->socket, &received, sizeof received, MSG_DONTWAIT | MSG_TRUNC);
+    ssize_t n = recv(w->process.socket, &received, sizeof received, MSG_DONTWAIT | MSG_TRUNC);
     if (n < 0) {
         /* What unix(7) does not say: a peer that closes with messages unread resets the connection,
          * and that is told before the messages that it had sent. */
@@ -224,20 +208,19 @@ static void on_message(void *arg, int fd, uint32_t events)
     hear(w);
     /* No more comes, or none that counts. Level-triggered: do not hear of it again and again. */
     if (events & (EPOLLHUP | EPOLLERR) || w->verdict == -EBADMSG)
-        loop_watch(w->socket, 0, on_message, w);
+        loop_watch(w->process.socket, 0, on_message, w);
     dispatch();
 }
 
 static void on_exit_seen(void *arg, int fd, uint32_t events)
 {
     struct worker *w = arg;
-    siginfo_t info;
 
+    (void)fd;
     (void)events;
     while (hear(w))
         ;
-    while (waitid(P_PIDFD, (id_t)fd, &info, WEXITED) < 0 && errno == EINTR)
-        ;
+    worker_process_reap(&w->process);
     count(COUNT_WORKERS, -1);
     count(COUNT_WORKERS_LOST, 1);
     pool.alive--;
@@ -256,134 +239,35 @@ static void on_exit_seen(void *arg, int fd, uint32_t events)
 
 /* -- starting ---------------------------------------------------------------------------------- */
 
-/* The worker's environment: nothing of ours but what the loader and the sanitizers read. */
-static void choose_environment(char **ret_environment, size_t capacity)
+static int watch(struct worker *w)
 {
-    size_t n = 0;
+    int rc = loop_watch(w->process.socket, EPOLLIN, on_message, w);
 
-    for (char **e = environ; *e && n + 1 < capacity; e++) {
-        const char *name_end = strchr(*e, '=');
-        if (!name_end)
-            continue;
-        size_t length = (size_t)(name_end - *e), suffix = sizeof "SAN_OPTIONS" - 1;
-        if ((length > suffix && memcmp(name_end - suffix, "SAN_OPTIONS", suffix) == 0) ||
-            strncmp(*e, "LD_LIBRARY_PATH=", 16) == 0)
-            ret_environment[n++] = *e;
-    }
-    ret_environment[n] = NULL;
-}
-
-static int spawn_process(pid_t *ret_pid, int socket, int memory)
-{
-    char request_bytes[24], worker_memory[24], parent[24];
-    char flag[] = WORKER_FLAG, name[] = "async-worker";
-    char *argv[] = {name, flag, request_bytes, worker_memory, parent, NULL};
-    char *environment[16];
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-
-    snprintf(request_bytes, sizeof request_bytes, "%zu", pool.options.request_bytes);
-    snprintf(worker_memory, sizeof worker_memory, "%zu", pool.options.worker_memory);
-    snprintf(parent, sizeof parent, "%ld", (long)getpid());
-    choose_environment(environment, sizeof environment / sizeof environment[0]);
-
-    if (posix_spawn_file_actions_init(&actions) != 0)
-        return -ENOMEM;
-    if (posix_spawnattr_init(&attributes) != 0) {
-        posix_spawn_file_actions_destroy(&actions);
-        return -ENOMEM;
-    }
-    sigemptyset(&none);
-    sigfillset(&all);
-    int rc = posix_spawn_file_actions_adddup2(&actions, socket, WORKER_SOCKET);
     if (rc == 0)
-        rc = posix_spawn_file_actions_adddup2(&actions, memory, WORKER_MEMORY);
+        rc = loop_watch(w->process.pidfd, EPOLLIN, on_exit_seen, w);
     if (rc == 0)
-        rc = posix_spawn_file_actions_addclosefrom_np(&actions, WORKER_MEMORY + 1);
-    /* A process group of its own: a Ctrl-C on the terminal is for the parent to handle. */
-    posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                              POSIX_SPAWN_SETSIGDEF);
-    if (rc == 0)
-        rc = posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, argv, environment);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return -rc;
-}
-
-/* A descriptor above those that a worker's own take. Consumes `fd`. */
-static int move_up(int fd)
-{
-    int moved = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, WORKER_MEMORY + 1);
-
-    if (fd >= 0)
-        close(fd);
-    return moved;
-}
-
-/* Shared memory for requests. Sealed: a worker that shrank it would crash its parent. */
-static int make_memory(char **ret_memory)
-{
-    int fd = move_up(memfd_create("async-request", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-
-    if (fd < 0)
-        return -errno;
-    size_t size = pool.options.request_bytes;
-    if (ftruncate(fd, (off_t)size) < 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-        close(fd);
-        return -errno;
-    }
-    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED) {
-        close(fd);
-        return -errno;
-    }
-    *ret_memory = memory;
-    return fd;
+        rc = timer_set(&w->timer, clock_after_ms(clock_now_ns(), START_TIMEOUT_MS));
+    return rc;
 }
 
 static int spawn_worker(void)
 {
-    int pair[2];
     struct worker *w = calloc(1, sizeof *w);
 
     if (!w)
         return -ENOMEM;
     list_init(&w->link);
-    w->socket = w->pidfd = -1;
     w->timer.fire = overran;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-        worker_free(w);
-        return -EMFILE;
-    }
-    w->socket = pair[0];
-    int theirs = move_up(pair[1]);
-    int memory = make_memory(&w->memory);
-    int rc = theirs < 0 || memory < 0 ? -EMFILE : spawn_process(&w->pid, theirs, memory);
-    if (theirs >= 0)
-        close(theirs);
-    if (memory >= 0)
-        close(memory);
-    if (rc == 0) {
-        w->pidfd = pidfd_open(w->pid, 0);
-        if (w->pidfd < 0)
-            rc = -errno;
-        else
-            rc = loop_watch(w->socket, EPOLLIN, on_message, w);
-        if (rc == 0)
-            rc = loop_watch(w->pidfd, EPOLLIN, on_exit_seen, w);
-        if (rc == 0)
-            rc = timer_set(&w->timer, clock_after_ms(clock_now_ns(), START_TIMEOUT_MS));
-        if (rc < 0) { /* a worker that cannot be watched cannot be used */
-            kill(w->pid, SIGKILL);
-            waitpid(w->pid, NULL, 0);
-        }
-    }
+    int rc =
+        worker_process_spawn(pool.options.request_bytes, pool.options.worker_memory, &w->process);
     if (rc < 0) {
+        free(w);
+        return rc;
+    }
+    rc = watch(w);
+    if (rc < 0) { /* a worker that cannot be watched cannot be used */
+        worker_process_kill(&w->process);
+        worker_process_reap(&w->process);
         worker_free(w);
         return rc;
     }
@@ -451,7 +335,7 @@ static uint64_t deadline_of(const task *t)
 
 static void call(struct worker *w, task *t)
 {
-    ssize_t length = t->def->pack(t->frame, w->memory, pool.options.request_bytes);
+    ssize_t length = t->def->pack(t->frame, w->process.memory, pool.options.request_bytes);
     if (length > (ssize_t)pool.options.request_bytes)
         length = -EMSGSIZE;
     uint64_t deadline = deadline_of(t);
@@ -469,7 +353,7 @@ static void call(struct worker *w, task *t)
         .length = (uint64_t)length,
         .task = task_table_index(t->def),
     };
-    if (send(w->socket, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    if (send(w->process.socket, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
         kill_worker(w, -EOWNERDEAD); /* it died idle: the task, unheard, is for the next one */
         list_push_front(&pool.waiting, &t->waiting);
         return;
@@ -536,11 +420,9 @@ void process_pool_stop(void)
     timer_clear(&pool.respawn);
     LIST_FOR (link, &pool.workers) {
         struct worker *w = CONTAINER_OF(link, struct worker, link);
-        siginfo_t info;
 
-        pidfd_send_signal(w->pidfd, SIGKILL, NULL, 0);
-        while (waitid(P_PIDFD, (id_t)w->pidfd, &info, WEXITED) < 0 && errno == EINTR)
-            ;
+        worker_process_kill(&w->process);
+        worker_process_reap(&w->process);
         count(COUNT_WORKERS, -1);
         worker_free(w);
     }
