@@ -43,7 +43,7 @@ struct page_request {
     struct bytes content_type;     /* it came more than once */
     uint64_t max_decoded_bytes;
     uint32_t max_ratio;   /* decoded bytes / received bytes, once over 1 MiB; 0 for no limit */
-    uint64_t deadline_ns; /* CLOCK_MONOTONIC, absolute */
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC, absolute; not part of the message to a worker */
 };
 
 /* What came of it. Bytes are borrowed from the parser, or from the message they were read from. */

@@ -91,7 +91,6 @@ size_t page_request_pack(const struct page_request *request, char *slot, size_t 
     put_unsigned(&at, PAGE_CODEC_VERSION, 1);
     put_unsigned(&at, request->max_decoded_bytes, 8);
     put_unsigned(&at, request->max_ratio, 4);
-    put_unsigned(&at, request->deadline_ns, 8);
     put_unsigned(&at, encoding.len, 4);
     put_unsigned(&at, type.len, 4);
     put_unsigned(&at, request->body.len, 8);
@@ -110,7 +109,6 @@ int page_request_unpack(struct bytes message, struct page_request *ret)
 
     request.max_decoded_bytes = get_unsigned(&r, 8);
     request.max_ratio = (uint32_t)get_unsigned(&r, 4);
-    request.deadline_ns = get_unsigned(&r, 8);
     uint64_t encoding_len = get_unsigned(&r, 4);
     uint64_t type_len = get_unsigned(&r, 4);
     uint64_t body_len = get_unsigned(&r, 8);

@@ -2,7 +2,7 @@
  * Requests and facts as bytes, between the daemon and a worker process of the same binary.
  * Little-endian, fixed header first:
  *
- *   request   u8 version | u64 max_decoded_bytes | u32 max_ratio | u64 deadline_ns
+ *   request   u8 version | u64 max_decoded_bytes | u32 max_ratio
  *             | u32 content_encoding length | u32 content_type length | u64 body length
  *             | content_encoding | content_type | body
  *   reply     u8 version | u8 error | u8 flags | u8 charset | u64 decoded_bytes
@@ -18,7 +18,7 @@
 
 enum {
     PAGE_CODEC_VERSION = 1,
-    PAGE_REQUEST_HEADER = 37,
+    PAGE_REQUEST_HEADER = 29,
     PAGE_REPLY_HEADER = 16,
     PAGE_FIELD_MAX = 8 << 10, /* bytes of a field value in a request; a longer one is cut */
     PAGE_REPLY_MAX = 32 << 10,

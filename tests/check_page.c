@@ -509,7 +509,6 @@ START_TEST(requests_survive_the_way_to_the_worker)
     ck_assert(bytes_equal(got.content_type, request.content_type));
     ck_assert_uint_eq(got.max_decoded_bytes, request.max_decoded_bytes);
     ck_assert_uint_eq(got.max_ratio, request.max_ratio);
-    ck_assert_uint_eq(got.deadline_ns, request.deadline_ns);
 
     for (size_t cut = 0; cut < len; cut++)
         ck_assert_int_eq(page_request_unpack(bytes_of(slot, cut), &got), -EBADMSG);
