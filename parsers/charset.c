@@ -1,5 +1,6 @@
 #include "parsers/charset.h"
 
+#include "core/base/utf8.h"
 #include "parsers/bump.h"
 
 #include <assert.h>
@@ -108,89 +109,6 @@ struct bytes charset_parameter(struct bytes content_type)
     return (struct bytes){0};
 }
 
-/* What stands at a place in a text. */
-struct utf8_unit {
-    size_t len;      /* of the character, or of the maximal subpart of an ill-formed sequence */
-    bool valid;      /* a character */
-    bool incomplete; /* not valid, but the beginning of a character that the end cuts off */
-};
-
-/* Unicode 3.9, table 3-7 and "U+FFFD substitution of maximal subparts". `len` > 0. */
-static struct utf8_unit utf8_unit(const unsigned char *p, size_t len)
-{
-    unsigned char low = 0x80, high = 0xbf; /* range of the second byte */
-    size_t need;
-
-    if (p[0] < 0x80)
-        return (struct utf8_unit){.len = 1, .valid = true};
-    if (p[0] < 0xc2 || p[0] > 0xf4)
-        return (struct utf8_unit){.len = 1};
-    if (p[0] < 0xe0) {
-        need = 2;
-    } else if (p[0] < 0xf0) {
-        need = 3;
-        low = p[0] == 0xe0 ? 0xa0 : low;   /* no overlong forms */
-        high = p[0] == 0xed ? 0x9f : high; /* no surrogates */
-    } else {
-        need = 4;
-        low = p[0] == 0xf0 ? 0x90 : low;
-        high = p[0] == 0xf4 ? 0x8f : high; /* nothing over U+10FFFF */
-    }
-
-    for (size_t i = 1; i < need; i++) {
-        if (i == len)
-            return (struct utf8_unit){.len = i, .incomplete = true};
-        if (p[i] < low || p[i] > high)
-            return (struct utf8_unit){.len = i};
-        low = 0x80;
-        high = 0xbf;
-    }
-    return (struct utf8_unit){.len = need, .valid = true};
-}
-
-/* Length of the ASCII run at the start. */
-static size_t ascii_prefix(const unsigned char *p, size_t len)
-{
-    size_t i = 0;
-
-    for (uint64_t word; len - i >= sizeof word; i += sizeof word) {
-        memcpy(&word, p + i, sizeof word);
-        if (word & UINT64_C(0x8080808080808080))
-            break;
-    }
-    while (i < len && p[i] < 0x80)
-        i++;
-    return i;
-}
-
-/* Length of the well-formed start; *ret_stop is what follows it, when that is not all. */
-static size_t utf8_prefix(struct bytes text, struct utf8_unit *ret_stop)
-{
-    const unsigned char *p = (const unsigned char *)text.ptr;
-    size_t i = 0;
-
-    *ret_stop = (struct utf8_unit){0};
-    while (i < text.len) {
-        i += ascii_prefix(p + i, text.len - i);
-        if (i == text.len)
-            break;
-        struct utf8_unit unit = utf8_unit(p + i, text.len - i);
-        if (!unit.valid) {
-            *ret_stop = unit;
-            break;
-        }
-        i += unit.len;
-    }
-    return i;
-}
-
-bool utf8_valid(struct bytes text)
-{
-    struct utf8_unit stop;
-
-    return utf8_prefix(text, &stop) == text.len;
-}
-
 /* Text that grows in the arena. */
 struct output {
     struct bump *bump;
@@ -281,7 +199,7 @@ static const uint16_t windows_1252[32] = {
 static struct bytes from_windows_1252(struct bump *bump, struct bytes text)
 {
     const unsigned char *p = (const unsigned char *)text.ptr;
-    size_t i = ascii_prefix(p, text.len);
+    size_t i = ascii_prefix(text);
 
     if (i == text.len)
         return text;
@@ -293,7 +211,7 @@ static struct bytes from_windows_1252(struct bump *bump, struct bytes text)
 
         output_code_point(&out, p[i] >= 0x80 && p[i] < 0xa0 ? windows_1252[p[i] - 0x80] : p[i]);
         i++;
-        ascii = ascii_prefix(p + i, text.len - i);
+        ascii = ascii_prefix(bytes_of(text.ptr + i, text.len - i));
         output_append(&out, p + i, ascii);
         i += ascii;
     }

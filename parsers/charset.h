@@ -54,7 +54,4 @@ struct bytes charset_parameter(struct bytes content_type);
 enum charset charset_to_utf8(struct bump *bump, struct bytes page, struct bytes content_type,
                              bool cut, struct bytes *ret_text);
 
-/* True for well-formed UTF-8 (no surrogates, no overlong forms, up to U+10FFFF). Any thread. */
-bool utf8_valid(struct bytes text);
-
 #endif

@@ -1,5 +1,7 @@
 #include "parsers/page_codec.h"
 
+#include "core/base/utf8.h"
+
 #include <assert.h>
 #include <errno.h>
 

@@ -1,5 +1,6 @@
 #include "parsers/title.h"
 
+#include "core/base/utf8.h"
 #include "parsers/bump.h"
 #include "parsers/charset.h"
 

@@ -1,5 +1,6 @@
 #include "server/intake.h"
-#include "server/record.h"
+
+#include "server/json.h"
 
 #include <errno.h>
 #include <jansson.h>

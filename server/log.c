@@ -1,6 +1,7 @@
 #include "server/log.h"
+
 #include "core/base/buffer.h"
-#include "server/record.h"
+#include "server/json.h"
 
 #include <errno.h>
 #include <time.h>

@@ -10,7 +10,7 @@
  *     server/stream.h    records to a client, as fast as it reads
  *     server/intake.h    request bodies to lists of URLs
  *     server/config.h    command line and environment     server/options.h   a batch's own
- *     server/record.h    JSON lines out                   server/problem.h   errors out
+ *     server/record.h    records out (server/json.h)     server/problem.h   errors out
  *     server/log.h       standard error
  *     core/async/        futures, tasks on loop, thread and process: everything above runs on it
  *     core/fetch/        URLs to pages: queues, guard, libcurl

@@ -1,5 +1,7 @@
 #include "server/problem.h"
-#include "server/record.h"
+
+#include "core/base/utf8.h"
+#include "server/json.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -25,16 +27,10 @@ static const struct {
 /* The length of `text` without a character that was cut in two at its end. */
 static size_t whole_characters(const char *text, size_t len)
 {
-    size_t at = 0;
+    struct utf8_unit stop;
+    size_t whole = utf8_prefix(bytes_of(text, len), &stop);
 
-    while (at < len) {
-        int step = utf8_sequence(bytes_of(text + at, len - at));
-
-        if (step < 0 && at + (size_t)-step == len)
-            return at;
-        at += (size_t)(step < 0 ? -step : step);
-    }
-    return len;
+    return stop.incomplete ? whole : len;
 }
 
 int problem_set(struct problem *ret, enum problem_kind kind, const char *param, const char *format,
@@ -76,12 +72,12 @@ void problem_write(struct buffer *out, const struct problem *problem)
 }
 
 /* The code point of a well-formed sequence of `length` bytes. */
-static unsigned code_point(const char *text, int length)
+static unsigned code_point(const char *text, size_t length)
 {
     static const unsigned char lead_bits[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
     unsigned c = (unsigned char)text[0] & lead_bits[length];
 
-    for (int i = 1; i < length; i++)
+    for (size_t i = 1; i < length; i++)
         c = c << 6 | ((unsigned char)text[i] & 0x3F);
     return c;
 }
@@ -101,11 +97,11 @@ const char *problem_quote(char ret[static PROBLEM_QUOTE_SIZE], struct bytes text
     ret[out++] = '"';
     while (at < text.len && !cut) {
         const char *here = text.ptr + at;
-        int length = utf8_sequence(bytes_of(here, text.len - at));
+        struct utf8_unit unit = utf8_unit(bytes_of(here, text.len - at));
 
-        if (at + (size_t)(length < 0 ? 1 : length) > QUOTE_SHOWN) {
+        if (at + (unit.valid ? unit.len : 1) > QUOTE_SHOWN) {
             cut = true;
-        } else if (length < 0) {
+        } else if (!unit.valid) {
             out += (size_t)snprintf(ret + out, PROBLEM_QUOTE_SIZE - out, "\\x%02x",
                                     (unsigned)(unsigned char)*here);
             at++;
@@ -113,14 +109,15 @@ const char *problem_quote(char ret[static PROBLEM_QUOTE_SIZE], struct bytes text
             ret[out++] = '\\';
             ret[out++] = *here;
             at++;
-        } else if (disturbs(code_point(here, length))) {
-            out += (size_t)snprintf(ret + out, PROBLEM_QUOTE_SIZE - out,
-                                    length == 1 ? "\\x%02x" : "\\u%04x", code_point(here, length));
-            at += (size_t)length;
+        } else if (disturbs(code_point(here, unit.len))) {
+            out +=
+                (size_t)snprintf(ret + out, PROBLEM_QUOTE_SIZE - out,
+                                 unit.len == 1 ? "\\x%02x" : "\\u%04x", code_point(here, unit.len));
+            at += unit.len;
         } else {
-            memcpy(ret + out, here, (size_t)length);
-            out += (size_t)length;
-            at += (size_t)length;
+            memcpy(ret + out, here, unit.len);
+            out += unit.len;
+            at += unit.len;
         }
     }
     ret[out++] = '"';

@@ -1,8 +1,7 @@
 /*
  * The lines of an answer: one JSON object per result, one at the end (api.md, "Streaming a batch").
  *
- * Written by hand, without a JSON tree in between: this runs once per URL on the loop thread. The
- * two writers of JSON text that it needs are open to the rest of the room (problem, log).
+ * Written by hand, without a JSON tree in between: this runs once per URL on the loop thread.
  * All functions are pure and may be called from any thread; memory errors are sticky in the buffer.
  */
 #ifndef SKIMD_SERVER_RECORD_H
@@ -66,20 +65,5 @@ struct record_end {
 /* Appends one line, newline included. */
 void record_write(struct buffer *out, const struct record *record);
 void record_write_end(struct buffer *out, const struct record_end *end);
-
-/*
- * Appends `text` as a JSON string (RFC 8259 section 7). Any bytes will do: what is not well-formed
- * UTF-8 becomes U+FFFD, one for each maximal subpart (Unicode 15, section 3.9), as browsers do.
- */
-void json_write_string(struct buffer *out, struct bytes text);
-
-/* Appends microseconds as a JSON number of milliseconds: 35.2, 36.0, 0.125. */
-void json_write_milliseconds(struct buffer *out, uint64_t us);
-
-/*
- * Judges the UTF-8 sequence at the start of `text` (not empty): its length in bytes when it is
- * well-formed (Unicode 15, table 3-7), else minus the number of bytes that one U+FFFD stands for.
- */
-int utf8_sequence(struct bytes text);
 
 #endif

@@ -2,6 +2,7 @@
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
 #include "core/base/list.h"
+#include "core/base/utf8.h"
 #include "tests/check.h"
 
 #include <stdlib.h>
@@ -185,6 +186,31 @@ START_TEST(the_clock_never_runs_backwards)
 }
 END_TEST
 
+START_TEST(every_code_point_is_well_formed_and_no_surrogate_is)
+{
+    for (unsigned c = 0x80; c < 0x110000; c += c < 0x10000 ? 1 : 61) {
+        unsigned char text[4];
+        size_t len = 0;
+
+        if (c < 0x800) {
+            text[len++] = (unsigned char)(0xC0 | c >> 6);
+        } else if (c < 0x10000) {
+            text[len++] = (unsigned char)(0xE0 | c >> 12);
+            text[len++] = (unsigned char)(0x80 | (c >> 6 & 0x3F));
+        } else {
+            text[len++] = (unsigned char)(0xF0 | c >> 18);
+            text[len++] = (unsigned char)(0x80 | (c >> 12 & 0x3F));
+            text[len++] = (unsigned char)(0x80 | (c >> 6 & 0x3F));
+        }
+        text[len++] = (unsigned char)(0x80 | (c & 0x3F));
+        struct utf8_unit unit = utf8_unit(bytes_of((const char *)text, len));
+        bool surrogate = c >= 0xD800 && c < 0xE000;
+        ck_assert_int_eq(unit.valid, !surrogate);
+        ck_assert_uint_eq(unit.len, surrogate ? 1 : len);
+    }
+}
+END_TEST
+
 Suite *suite_base(void)
 {
     Suite *suite = suite_create("base");
@@ -199,6 +225,7 @@ Suite *suite_base(void)
     tcase_add_test(buffer, a_buffer_grows_over_many_appends);
     tcase_add_test(buffer, after_a_failed_allocation_a_buffer_stays_failed);
     tcase_add_test(buffer, taking_a_buffers_storage_leaves_it_empty);
+    tcase_add_test(bytes, every_code_point_is_well_formed_and_no_surrogate_is);
     tcase_add_test(rest, a_list_keeps_order_and_forgets_what_is_removed);
     tcase_add_test(rest, a_walk_over_a_list_may_remove_where_it_stands);
     tcase_add_test(rest, a_deadline_too_far_away_never_comes);

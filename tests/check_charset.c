@@ -1,5 +1,6 @@
 #include "tests/check.h"
 
+#include "core/base/utf8.h"
 #include "parsers/bump.h"
 #include "parsers/charset.h"
 

@@ -2,6 +2,7 @@
 
 #include "core/base/buffer.h"
 #include "core/base/clock.h"
+#include "core/base/utf8.h"
 #include "parsers/bump.h"
 #include "parsers/page.h"
 #include "parsers/page_codec.h"

@@ -1,4 +1,5 @@
 /* The lines that skimd writes: records of an answer, and the log. jansson reads them back. */
+#include "server/json.h"
 #include "server/log.h"
 #include "server/record.h"
 #include "tests/check.h"
@@ -280,29 +281,6 @@ START_TEST(random_bytes_as_url_and_title_give_one_line_of_valid_json)
 }
 END_TEST
 
-START_TEST(every_code_point_survives_and_no_surrogate_does)
-{
-    for (unsigned c = 0x80; c < 0x110000; c += c < 0x10000 ? 1 : 61) {
-        unsigned char text[4];
-        size_t len = 0;
-
-        if (c < 0x800) {
-            text[len++] = (unsigned char)(0xC0 | c >> 6);
-        } else if (c < 0x10000) {
-            text[len++] = (unsigned char)(0xE0 | c >> 12);
-            text[len++] = (unsigned char)(0x80 | (c >> 6 & 0x3F));
-        } else {
-            text[len++] = (unsigned char)(0xF0 | c >> 18);
-            text[len++] = (unsigned char)(0x80 | (c >> 12 & 0x3F));
-            text[len++] = (unsigned char)(0x80 | (c >> 6 & 0x3F));
-        }
-        text[len++] = (unsigned char)(0x80 | (c & 0x3F));
-        int expected = c >= 0xD800 && c < 0xE000 ? -1 : (int)len;
-        ck_assert_int_eq(utf8_sequence(bytes_of((const char *)text, len)), expected);
-    }
-}
-END_TEST
-
 /* -- the log ---------------------------------------------------------------------------------- */
 
 /* Reads what was logged into a pipe, and leaves the log as it was. */
@@ -414,7 +392,6 @@ Suite *suite_record(void)
     tcase_add_loop_test(json, strings_are_escaped_and_ill_formed_utf8_is_replaced, 0,
                         sizeof strings / sizeof strings[0]);
     tcase_add_test(json, random_bytes_as_url_and_title_give_one_line_of_valid_json);
-    tcase_add_test(json, every_code_point_survives_and_no_surrogate_does);
     suite_add_tcase(suite, json);
 
     tcase_add_test(log, a_json_log_line_has_time_level_message_and_fields);

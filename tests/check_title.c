@@ -1,6 +1,7 @@
 #include "tests/check.h"
 
 #include "core/base/buffer.h"
+#include "core/base/utf8.h"
 #include "parsers/bump.h"
 #include "parsers/charset.h"
 #include "parsers/title.h"
