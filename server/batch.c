@@ -35,7 +35,7 @@ struct batch {
 struct intake {
     struct batch *batch; /* nobody else touches it until this has ended */
     struct buffer body;
-    struct bytes content_type;
+    struct buffer content_type; /* a copy: the connection may end meanwhile */
 };
 
 static void problem_free(void *value)
@@ -49,8 +49,8 @@ static void intake_run(task *t, void *frame)
     struct batch *b = in->batch;
     struct problem problem;
 
-    if (intake_parse(&in->body, in->content_type, b->all->config, &b->options, &b->urls,
-                     &problem) == 0)
+    if (intake_parse(&in->body, buffer_bytes(&in->content_type), b->all->config, &b->options,
+                     &b->urls, &problem) == 0)
         return;
     struct problem *detail = malloc(sizeof *detail);
     if (detail)
@@ -60,18 +60,21 @@ static void intake_run(task *t, void *frame)
 
 static void intake_drop(void *frame)
 {
-    buffer_free(&((struct intake *)frame)->body);
+    struct intake *in = frame;
+
+    buffer_free(&in->body);
+    buffer_free(&in->content_type);
 }
 
 TASK(intake_task, ON_THREAD, sizeof(struct intake), .run = intake_run, .drop = intake_drop);
 
 static future *intake(struct batch *b)
 {
-    return task_start(&intake_task, &(struct intake){
-                                        .batch = b,
-                                        .body = exchange_take_body(b->x),
-                                        .content_type = exchange_header(b->x, "Content-Type"),
-                                    });
+    struct intake in = {.batch = b, .body = exchange_take_body(b->x)};
+    struct bytes type = exchange_header(b->x, "Content-Type");
+
+    buffer_append(&in.content_type, type.ptr, type.len);
+    return task_start(&intake_task, &in);
 }
 
 /* -- records ----------------------------------------------------------------------------------- */
