@@ -33,13 +33,52 @@ static void hook_deallocate(void *bump, void *ptr)
  *              + 0x2BE, 0x2BF   U+FFFE, U+FFFF, likewise
  *              + 0x302..0x321   the last two of planes 1 to 16
  *
+ * A numeric reference over U+10FFFF is U+FFFD (HTML standard, "numeric character reference end
+ * state"), but gumbo 0.10 counts in an int that overflows, and gives any byte or eats what follows.
+ * So it stands in, too:
+ *
+ *              + 0x2BD          U+FFFD
+ *
  * In UTF-8 those are F4 8F 90..9C xx. NUL is left to gumbo, which treats it as the standard wants.
  */
-enum { STAND_IN_LEN = 4 };
+enum { STAND_IN_LEN = 4, STAND_IN_REPLACEMENT = 0x2bd };
 
-/* Length of the control or noncharacter at p, which is well-formed UTF-8; 0 when it is neither. */
-static size_t refused(const unsigned char *p, unsigned *ret_index)
+static unsigned digit_value(unsigned char c)
 {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10u : UINT_MAX;
+}
+
+/* Length of a numeric reference over U+10FFFF at p, which points to a '&'; 0 when it is none. */
+static size_t too_high(const unsigned char *p, const unsigned char *end)
+{
+    enum { HIGHEST = 0x10ffff };
+    const unsigned char *at = p + 2;
+    unsigned base = 10, value = 0;
+
+    if (end - p < 3 || p[1] != '#')
+        return 0;
+    if (*at == 'x' || *at == 'X') {
+        base = 16;
+        at++;
+    }
+    for (; at < end && digit_value(*at) < base; at++)
+        if (value <= HIGHEST)
+            value = value * base + digit_value(*at);
+    if (value <= HIGHEST)
+        return 0;
+    return (size_t)(at - p) + (at < end && *at == ';');
+}
+
+/* Length of what has a stand-in at p, which is well-formed UTF-8; 0 when nothing there has. */
+static size_t refused(const unsigned char *p, const unsigned char *end, unsigned *ret_index)
+{
+    if (p[0] == '&') {
+        *ret_index = STAND_IN_REPLACEMENT;
+        return too_high(p, end);
+    }
     if (p[0] < 0x20 || p[0] == 0x7f) {
         *ret_index = p[0];
         return p[0] == '\0' || ascii_is_space((char)p[0]) ? 0 : 1;
@@ -69,14 +108,14 @@ static struct bytes put_stand_ins(struct bump *bump, struct bytes html, bool *re
     unsigned index;
 
     for (const unsigned char *at = p; at < end; at++)
-        count += refused(at, &index) > 0;
+        count += refused(at, end, &index) > 0;
     *ret_any = count > 0;
     if (count == 0)
         return html;
 
     char *text = bump_alloc(bump, html.len + count * STAND_IN_LEN), *to = text;
     while (p < end) {
-        size_t len = refused(p, &index);
+        size_t len = refused(p, end, &index);
         if (len == 0) {
             p++;
             continue;
@@ -128,8 +167,8 @@ static bool is_stand_in(unsigned index)
 {
     if (index < 0x80)
         return index == 0x7f || (index > 0 && index < 0x20 && !ascii_is_space((char)index));
-    return index <= 0x9f || (index >= 0x190 && index <= 0x1af) || index == 0x2be ||
-           index == 0x2bf || (index >= 0x302 && index <= 0x321);
+    return index <= 0x9f || (index >= 0x190 && index <= 0x1af) ||
+           (index >= STAND_IN_REPLACEMENT && index <= 0x2bf) || (index >= 0x302 && index <= 0x321);
 }
 
 /* Restores, in place, what stand-ins stand for; returns the new length. */

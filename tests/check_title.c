@@ -56,6 +56,14 @@ static const struct {
 } pages[] = {
     {"<!doctype html><html><head><title>A</title></head><body>b", "A"},
     {"<title>A &amp; B &eacute;</title>", "A & B \xc3\xa9"},
+    {"<title>a&#x110000;b&#xffffff99;c&#4294967295d</title>", "a\xef\xbf\xbd"
+                                                              "b\xef\xbf\xbd"
+                                                              "c\xef\xbf\xbd"
+                                                              "d"},
+    {"<title>a&#x100000041;b&#99999999999999999999", "a\xef\xbf\xbd"
+                                                     "b\xef\xbf\xbd"},
+    {"<title>a&#x10ffff;b&#xg&#x&#", "a\xf4\x8f\xbf\xbf"
+                                     "b&#xg&#x&#"},
     {"<title> \t\n\f\r a \n\n b\r\nc </title>", "a b c"},
     {"<title>\xc2\xa0 a\xc2\xa0 b</title>", "\xc2\xa0 a\xc2\xa0 b"}, /* NBSP is no ASCII space */
     {"<title>a\xe2\x80\x83"
