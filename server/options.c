@@ -322,6 +322,8 @@ static int from_pair(struct batch_options *options, const struct config *limits,
     struct bytes name = bytes_split(&value, '=');
 
     scratch->len = 0;
+    if (!buffer_reserve(scratch, pair.len)) /* what is decoded is never longer */
+        return problem_set(problem, PROBLEM_OUT_OF_MEMORY, NULL, "%s", "");
     bool decoded = percent_decode(scratch, name);
     size_t name_len = scratch->len;
     decoded = decoded && percent_decode(scratch, value);
@@ -329,8 +331,6 @@ static int from_pair(struct batch_options *options, const struct config *limits,
         return problem_set(problem, PROBLEM_INVALID_OPTION, NULL,
                            "%s: a %% stands without two hexadecimal digits",
                            problem_quote(quoted, pair));
-    if (scratch->failed)
-        return problem_set(problem, PROBLEM_OUT_OF_MEMORY, NULL, "%s", "");
     return set_option(
         options, limits, bytes_of(scratch->ptr, name_len),
         (struct value){.text = bytes_of(scratch->ptr + name_len, scratch->len - name_len)},

@@ -114,6 +114,7 @@ static const struct option_mistake query_mistakes[] = {
     {"robots=true", PROBLEM_UNKNOWN_OPTION, "",
      "there is no option \"robots\"; known: " KNOWN_OPTIONS},
     {"=1", PROBLEM_UNKNOWN_OPTION, "", "there is no option \"\"; known: " KNOWN_OPTIONS},
+    {"=", PROBLEM_UNKNOWN_OPTION, "", "there is no option \"\"; known: " KNOWN_OPTIONS},
     {"timeout_ms=abc", PROBLEM_INVALID_OPTION, "timeout_ms",
      "timeout_ms: \"abc\" is not a whole number from 1 to 30000"},
     {"timeout_ms", PROBLEM_INVALID_OPTION, "timeout_ms",
