@@ -1,7 +1,7 @@
 # skimd: `make help` lists what can be made.
 #
 # Everything is built below build/PROFILE (build/PROFILE-clang with CC=clang), nothing beside the
-# sources. PROFILE is release (default), debug, asan (with UBSan) or tsan.
+# sources. PROFILE is release (default), debug, asan (with UBSan), tsan or fuzz (clang only).
 
 PROFILE ?= release
 ifeq ($(origin CC),default)
@@ -27,11 +27,13 @@ CFLAGS_release := -O2 -g -fstack-protector-strong -fstack-clash-protection -U_FO
 CFLAGS_debug   := -O0 -g3
 CFLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+CFLAGS_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 LDFLAGS_release := -Wl,-z,relro,-z,now
 LDFLAGS_asan    := -fsanitize=address,undefined
 LDFLAGS_tsan    := -fsanitize=thread
-ifeq ($(filter $(PROFILE),release debug asan tsan),)
-$(error PROFILE=$(PROFILE) is not known; release, debug, asan and tsan are)
+LDFLAGS_fuzz    := -fsanitize=address,undefined
+ifeq ($(filter $(PROFILE),release debug asan tsan fuzz),)
+$(error PROFILE=$(PROFILE) is not known; release, debug, asan, tsan and fuzz are)
 endif
 
 WERROR   ?=
@@ -60,9 +62,10 @@ TEST_OBJ  := $(call objects,$(TEST_SRC))
 MAIN_OBJ  := $(call objects,server/main.c)
 ORIGIN_OBJ := $(call objects,$(wildcard tests/support/origin*.c core/base/*.c))
 BENCH_OBJ := $(call objects,$(wildcard bench/*.c))
-ALL_OBJ   := $(ASYNC_OBJ) $(ROOM_OBJ) $(TEST_OBJ) $(MAIN_OBJ) $(ORIGIN_OBJ) $(BENCH_OBJ)
+FUZZ_OBJ  := $(call objects,$(wildcard tests/fuzz/*.c))
+ALL_OBJ   := $(ASYNC_OBJ) $(ROOM_OBJ) $(TEST_OBJ) $(MAIN_OBJ) $(ORIGIN_OBJ) $(BENCH_OBJ) $(FUZZ_OBJ)
 
-.PHONY: all help deps demo test check check-asan check-tsan check-clang lint format bench install clean
+.PHONY: all help deps demo test check check-asan check-tsan check-clang fuzz lint format bench install clean
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/skimd $(BUILD)/libasync.a compile_commands.json ## build skimd (build/release/skimd)
@@ -91,6 +94,11 @@ $(BUILD)/origin: $(ORIGIN_OBJ)
 $(BUILD)/bare_fetch: $(call objects,bench/bare_fetch.c)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+FUZZERS := $(patsubst $(BUILD)/obj/tests/fuzz/%.o,$(BUILD)/%,$(FUZZ_OBJ))
+$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o $(ROOM_OBJ) $(BUILD)/libasync.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 # The flags that objects were built with: when they change, everything is built anew.
 FLAGS_NOW := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
@@ -138,6 +146,19 @@ check-tsan: ## run the tests under ThreadSanitizer
 
 check-clang: ## run the tests built by clang
 	@$(MAKE) --no-print-directory CC=clang check
+
+FUZZ_SECONDS ?= 30
+FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+fuzz: ## fuzz what reads bytes of others, FUZZ_SECONDS (30) each, by clang (FUZZ=name for one)
+	@$(MAKE) --no-print-directory PROFILE=fuzz CC=clang $(FUZZ:%=fuzz-%)
+
+# New finds go to the build, beside the input of a crash; the seeds of tests/corpus are only read.
+fuzz-%: $(BUILD)/fuzz_%
+	@mkdir -p $(BUILD)/corpus/$*
+	$(BUILD)/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=64 \
+	  -max_len=16384 -print_final_stats=1 -verbosity=0 -artifact_prefix=$(BUILD)/$*- \
+	  $(addprefix -dict=,$(wildcard tests/fuzz/$*.dict)) $(BUILD)/corpus/$* tests/corpus/$*
 
 lint: ## layering, banned calls, format, warnings as errors with gcc and clang
 	@tests/lint/run

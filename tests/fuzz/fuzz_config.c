@@ -1,0 +1,58 @@
+/*
+ * The command line and the environment: input is strings with a NUL between them, of which those
+ * that begin with SKIMD_ are variables and the others arguments. A refusal is one line that can be
+ * printed; what is accepted can be run with.
+ */
+#include "server/config.h"
+#include "server/options.h"
+#include "tests/fuzz/fuzz.h"
+
+enum { STRINGS_MAX = 32 };
+
+static void check_config(const struct config *config)
+{
+    struct batch_options options;
+    struct guard *guard;
+
+    FUZZ_CHECK(config->workers >= 1 && config->workers <= 256 && config->concurrency >= 1);
+    FUZZ_CHECK(config->per_host >= 1 && config->timeout_ms >= 1 && config->max_body_bytes >= 1);
+    FUZZ_CHECK(config->max_body_bytes <= UINT32_MAX); /* url_entry counts in 32 bits */
+    FUZZ_CHECK(config->listen.ss_family == AF_INET || config->listen.ss_family == AF_INET6);
+    FUZZ_CHECK(config_user_agent_valid(bytes_cstr(config->user_agent)));
+    FUZZ_CHECK(guard_new(config->allow_net, config->allow_net_count, &guard) == 0);
+    guard_free(guard);
+    options_init(&options, config);
+    FUZZ_CHECK(strcmp(options.user_agent, config->user_agent) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *text = malloc(size + 1), *argv[STRINGS_MAX + 2] = {"skimd"}, *envp[STRINGS_MAX + 1] = {0};
+    char message[CONFIG_MESSAGE_SIZE] = "";
+    struct config config = {.workers = 12345};
+    int argc = 1, variables = 0;
+
+    FUZZ_CHECK(text);
+    if (size > 0)
+        memcpy(text, data, size);
+    text[size] = '\0';
+    for (char *at = text; at < text + size && argc + variables < STRINGS_MAX;
+         at += strlen(at) + 1) {
+        if (strncmp(at, "SKIMD_", 6) == 0)
+            envp[variables++] = at;
+        else
+            argv[argc++] = at;
+    }
+    if (config_parse(&config, argc, argv, envp, message) < 0) {
+        struct bytes line = bytes_cstr(message);
+        FUZZ_CHECK(strncmp(message, "skimd: ", 7) == 0 && line.len < CONFIG_MESSAGE_SIZE - 1);
+        FUZZ_CHECK(fuzz_is_line(line) && utf8_valid(line) && config.workers == 12345);
+    } else if (config.action == CONFIG_RUN) {
+        check_config(&config);
+        config_free(&config);
+    } else {
+        config_free(&config);
+    }
+    free(text);
+    return 0;
+}
