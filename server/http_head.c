@@ -129,16 +129,17 @@ bool http_head_has_body(const struct http_head *head)
     return head->transfer_encodings > 0 || head->content_length > 0;
 }
 
-/* What stands behind "scheme://authority"; the target itself when it does not begin so. */
+/* What stands behind "http://authority"; the target itself when it does not begin so. */
 static struct bytes without_authority(struct bytes target)
 {
-    const char *colon = target.len ? memchr(target.ptr, ':', target.len) : NULL;
+    struct bytes rest = target, scheme = bytes_split(&rest, ':');
     const char *end = target.ptr + target.len;
 
-    if (target.len == 0 || target.ptr[0] == '/' || !colon || end - colon < 3 ||
-        memcmp(colon, "://", 3) != 0)
+    if (!(bytes_equal_nocase(scheme, BYTES("http")) ||
+          bytes_equal_nocase(scheme, BYTES("https"))) ||
+        rest.len < 2 || memcmp(rest.ptr, "//", 2) != 0)
         return target;
-    for (const char *at = colon + 3; at < end; at++)
+    for (const char *at = rest.ptr + 2; at < end; at++)
         if (*at == '/' || *at == '?')
             return bytes_of(at, (size_t)(end - at));
     return BYTES("/");

@@ -704,6 +704,8 @@ START_TEST(targets_of_every_form_are_split)
         {"http://h/p?q", "/p", "q"},
         {"*", "*", ""},
         {"/x?u=http://h/", "/x", "u=http://h/"},
+        {"ftp://h/p", "ftp://h/p", ""},
+        {"x?u=http://h/p", "x", "u=http://h/p"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
