@@ -24,8 +24,9 @@ enum {
     SEND_TIMEOUT_MS = 60000, /* without a byte taken of an answer whose end is known */
     IDLE_TIMEOUT_MS = 60000,
     STREAM_HIGH_WATER = 64 * 1024,
-    HOLD_BYTES = 128 << 20, /* bodies waiting for a parser, before new fetches wait too */
-    FLUSH_MS = 2000,        /* after the grace: for clients to read what was given back */
+    HOLD_BYTES =
+        128 << 20,   /* bodies in memory before no more fetches start; those under way go on */
+    FLUSH_MS = 2000, /* after the grace: for clients to read what was given back */
 };
 
 struct daemon {

@@ -128,6 +128,8 @@ static void free_on_loop(void *arg)
     fetcher = fetcher_free(fetcher);
 }
 
+static size_t hold_bytes = 64 << 20;
+
 static void make_fetcher(const char *allowed, unsigned concurrency)
 {
     struct net net;
@@ -139,7 +141,7 @@ static void make_fetcher(const char *allowed, unsigned concurrency)
         .guard = guard,
         .concurrency = concurrency,
         .connect_timeout_ms = 2000,
-        .hold_bytes = 64 << 20,
+        .hold_bytes = hold_bytes,
     });
     ck_assert_ptr_nonnull(fetcher);
 }
@@ -449,6 +451,58 @@ START_TEST(concurrency_bounds_all_origins_together)
 }
 END_TEST
 
+START_TEST(a_redirect_that_waits_for_its_turn_holds_no_memory)
+{
+    future *many[MANY];
+
+    free_fetcher();
+    hold_bytes = 10; /* so that one body is enough to keep the others waiting */
+    make_fetcher("127.0.0.0/8", 64);
+    start_many(NULL, many, "/redirect/3");
+    finish_many(many);
+    hold_bytes = 64 << 20;
+}
+END_TEST
+
+/* A name of 127.0.0.0/8 in the hosts file besides localhost, which libcurl answers for by itself.
+ */
+static bool local_name(char *name, size_t size)
+{
+    char line[256], address[64];
+    FILE *hosts = fopen("/etc/hosts", "re");
+    bool found = false;
+
+    ck_assert_uint_ge(size, sizeof line);
+    while (hosts && !found && fgets(line, sizeof line, hosts))
+        found = sscanf(line, "%63s %255s", address, name) == 2 &&
+                strncmp(address, "127.", 4) == 0 && !strstr(name, "localhost");
+    if (hosts)
+        fclose(hosts);
+    return found;
+}
+
+/* The resolver's own descriptors come and go: the numbers must be fit for connections afterwards.
+ */
+START_TEST(pages_of_named_hosts_come_beside_those_of_addresses)
+{
+    char name[256], u[512];
+    future *many[MANY];
+
+    if (!local_name(name, sizeof name))
+        snprintf(name, sizeof name, "127.0.0.1"); /* a machine without such a name */
+    for (int round = 0; round < 5; round++) {
+        free_fetcher(); /* so that there are look-ups and new connections */
+        make_fetcher("127.0.0.0/8", 64);
+        for (int i = 0; i < MANY; i++) {
+            snprintf(u, sizeof u, "http://%s:%u/page/%d?ms=%d", i % 2 ? name : "127.0.0.1",
+                     origin_port(origin), i, i % 7);
+            many[i] = get_url(NULL, u);
+        }
+        finish_many(many);
+    }
+}
+END_TEST
+
 START_TEST(connections_are_used_again)
 {
     for (int i = 0; i < 20; i++)
@@ -524,6 +578,8 @@ Suite *suite_fetch(void)
     tcase_add_test(tc, an_origin_gets_no_more_connections_than_allowed);
     tcase_add_test(tc, a_held_origin_does_not_hold_up_another);
     tcase_add_test(tc, concurrency_bounds_all_origins_together);
+    tcase_add_test(tc, a_redirect_that_waits_for_its_turn_holds_no_memory);
+    tcase_add_test(tc, pages_of_named_hosts_come_beside_those_of_addresses);
     tcase_add_test(tc, connections_are_used_again);
     tcase_add_test(tc, a_cancelled_scope_ends_its_transfers_and_its_queue);
     tcase_add_test(tc, a_scope_deadline_cancels_a_retry_that_waits);

@@ -199,6 +199,7 @@ static bool follow(task *t, struct fetch_frame *s)
     s->spent_us += r->timing.total_us;
     target_free(&s->target);
     s->target = next;
+    s->transfer = future_drop(s->transfer); /* its body must not wait for a turn */
     return true;
 }
 

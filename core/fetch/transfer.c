@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -41,7 +42,10 @@ struct engine {
     struct timer timer;
     struct job collect;
     bool collecting; /* `collect` is queued */
+    bool broken;     /* libcurl gave the handle up: it will not end its transfers by itself */
     bool closed;     /* engine_free came first: `collect` frees what is left */
+    bool *ours;      /* by descriptor: open_socket made it, so close_socket will close it */
+    size_t ours_size;
 };
 
 /* -- response ---------------------------------------------------------------------------------- */
@@ -87,14 +91,14 @@ static size_t on_body(char *data, size_t one, size_t length, void *arg)
     return length;
 }
 
-/* Appends all values of a field, joined by ", " (RFC 9110 section 5.3). */
-static size_t append_field(struct buffer *text, CURL *easy, const char *name)
+/* Appends the first `most` values of a field, joined by ", " (RFC 9110 section 5.3). */
+static size_t append_field(struct buffer *text, CURL *easy, const char *name, size_t most)
 {
     struct curl_header *field;
     size_t start = text->len;
 
-    for (size_t i = 0; curl_easy_header(easy, name, i, CURLH_HEADER, -1, &field) == CURLHE_OK;
-         i++) {
+    for (size_t i = 0;
+         i < most && curl_easy_header(easy, name, i, CURLH_HEADER, -1, &field) == CURLHE_OK; i++) {
         if (i > 0)
             buffer_text(text, ", ");
         buffer_text(text, field->value);
@@ -152,9 +156,9 @@ static bool complete_response(struct response *r, CURL *easy)
         .total_us = microseconds(easy, CURLINFO_TOTAL_TIME_T),
     };
 
-    size_t type = append_field(&r->text, easy, "content-type");
-    size_t encoding = append_field(&r->text, easy, "content-encoding");
-    size_t location = is_redirect(easy) ? append_field(&r->text, easy, "location") : 0;
+    size_t type = append_field(&r->text, easy, "content-type", SIZE_MAX);
+    size_t encoding = append_field(&r->text, easy, "content-encoding", SIZE_MAX);
+    size_t location = is_redirect(easy) ? append_field(&r->text, easy, "location", 1) : 0;
     if (r->text.failed)
         return false;
     const char *at = r->text.ptr;
@@ -241,6 +245,12 @@ static void collect(struct job *job)
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
         finish(t, result);
     }
+    if (e->broken) { /* it can be used again once it has no transfers */
+        e->broken = false;
+        LIST_FOR (link, &e->busy) {
+            finish(CONTAINER_OF(link, struct transfer, link), CURLE_ABORTED_BY_CALLBACK);
+        }
+    }
 }
 
 static void on_cancel(promise *p, void *arg)
@@ -258,7 +268,8 @@ static void act(struct engine *e, curl_socket_t fd, int events)
 {
     int running;
 
-    curl_multi_socket_action(e->multi, fd, events, &running);
+    if (curl_multi_socket_action(e->multi, fd, events, &running) != CURLM_OK)
+        e->broken = true;
     if (!e->collecting) {
         e->collecting = true;
         loop_post(&e->collect);
@@ -279,16 +290,44 @@ static void on_timer(struct timer *timer)
     act(CONTAINER_OF(timer, struct engine, timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
+static bool is_ours(const struct engine *e, int fd)
+{
+    return (size_t)fd < e->ours_size && e->ours[fd];
+}
+
+/* False when memory is exhausted. */
+static bool set_ours(struct engine *e, int fd)
+{
+    if ((size_t)fd >= e->ours_size) {
+        size_t size = 2 * (size_t)fd + 64;
+        bool *grown = realloc(e->ours, size * sizeof *grown);
+        if (!grown)
+            return false;
+        memset(grown + e->ours_size, 0, (size - e->ours_size) * sizeof *grown);
+        e->ours = grown;
+        e->ours_size = size;
+    }
+    e->ours[fd] = true;
+    return true;
+}
+
+/*
+ * The watch of a connection that waits for its next transfer is left in place, as close_socket
+ * will tell of its end. libcurl's own descriptors (the resolver's) are closed without a word.
+ */
 static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
     uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+    struct engine *e = arg;
 
     (void)easy;
     (void)unused;
-    if (what == CURL_POLL_REMOVE)
+    if (what != CURL_POLL_REMOVE)
+        return loop_watch(fd, events, on_ready, e) < 0 ? -1 : 0; /* -1: see engine.broken */
+    if (is_ours(e, fd))
         loop_unwatch(fd);
-    else if (loop_watch(fd, events, on_ready, arg) < 0)
-        return -1; /* libcurl fails the transfers with CURLM_ABORTED_BY_CALLBACK */
+    else
+        loop_forget(fd);
     return 0;
 }
 
@@ -313,12 +352,19 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     (void)purpose;
     if (!guard_allows(t->engine->options.guard, &address->addr, &t->refused))
         return CURL_SOCKET_BAD;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd >= 0 && !set_ours(t->engine, fd)) {
+        close(fd);
+        return CURL_SOCKET_BAD;
+    }
+    return fd;
 }
 
 static int close_socket(void *arg, curl_socket_t fd)
 {
-    (void)arg;
+    struct engine *e = arg;
+
+    e->ours[fd] = false;
     loop_forget(fd);
     return close(fd);
 }
@@ -359,6 +405,7 @@ static CURLcode set_constant_options(struct transfer *t)
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_OPENSOCKETDATA, t);
     SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    SET(CURLOPT_CLOSESOCKETDATA, e); /* outlives the handle, as the connection may */
 #undef SET
     return rc;
 }
@@ -462,6 +509,7 @@ struct engine *engine_free(struct engine *e)
     for (struct list *link; (link = list_pop_front(&e->idle));)
         transfer_free(CONTAINER_OF(link, struct transfer, link));
     curl_multi_cleanup(e->multi);
+    free(e->ours);
     timer_clear(&e->timer);
     e->closed = true;
     if (!e->collecting)
