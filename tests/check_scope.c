@@ -76,6 +76,31 @@ static void parent_drop(void *frame)
 
 TASK(parent_task, ON_LOOP, sizeof(struct parent), .step = parent_step, .drop = parent_drop);
 
+/* Cancels its own scope in mid-step, and then starts a task there. */
+struct suicide {
+    struct scope *scope;
+    atomic_int *drops, *steps_after;
+    future *refused;
+};
+
+static int suicide_step(task *t, void *frame)
+{
+    struct suicide *s = frame;
+
+    BEGIN(t);
+    scope_cancel(s->scope, -ECANCELED);
+    AWAIT(t, s->refused, start_sleeper(s->scope, s->drops));
+    atomic_fetch_add(s->steps_after, 1);
+    END(t);
+}
+
+static void suicide_drop(void *frame)
+{
+    future_drop(((struct suicide *)frame)->refused);
+}
+
+TASK(suicide_task, ON_LOOP, sizeof(struct suicide), .step = suicide_step, .drop = suicide_drop);
+
 static struct scope *new_scope(uint64_t deadline_ns)
 {
     struct scope *s = scope_new(deadline_ns);
@@ -436,6 +461,21 @@ START_TEST(stopping_the_runtime_cancels_what_still_runs)
 }
 END_TEST
 
+START_TEST(a_task_does_not_go_on_with_what_its_cancelled_scope_refused)
+{
+    struct scope *s = new_scope(CLOCK_NEVER);
+    atomic_int drops = 0, steps_after = 0;
+    future *f =
+        task_start_in(s, &suicide_task,
+                      &(struct suicide){.scope = s, .drops = &drops, .steps_after = &steps_after});
+
+    expect(f, FUTURE_CANCELLED, -ECANCELED);
+    ck_assert_int_eq(atomic_load(&steps_after), 0);
+    ck_assert_int_eq(atomic_load(&drops), 1);
+    scope_drop(s);
+}
+END_TEST
+
 Suite *suite_scope(void)
 {
     Suite *suite = suite_create("scope");
@@ -453,6 +493,7 @@ Suite *suite_scope(void)
     tcase_add_test(closing, a_closed_scope_refuses_a_task_and_drops_its_frame_once);
     tcase_add_test(closing, a_task_of_a_closed_scope_may_start_others_in_it);
     tcase_add_test(cancelling, a_cancelled_scope_cancels_every_task_and_takes_no_more);
+    tcase_add_test(cancelling, a_task_does_not_go_on_with_what_its_cancelled_scope_refused);
     tcase_add_test(cancelling, cancelling_the_future_of_a_close_cancels_the_scope);
     tcase_add_test(cancelling, an_unclosed_scope_that_is_dropped_is_cancelled);
     tcase_add_test(cancelling, a_hundred_thousand_tasks_end_with_their_scope);

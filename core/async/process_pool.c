@@ -137,7 +137,10 @@ static void take_reply(struct worker *w, size_t length)
         list_remove(&w->link);
         list_push_front(&pool.workers, &w->link);
     }
-    if (received.head.error)
+    if (loop_now_ns() >= scope_deadline_ns(t->scope))
+        task_fail(t, -ECANCELED, NULL,
+                  NULL); /* the worker was told, and may have given up for it */
+    else if (received.head.error)
         task_fail(t, received.head.error, NULL, NULL);
     else
         t->def->unpack(t, t->frame, bytes_of(received.body, length));

@@ -61,7 +61,8 @@ void task_end_cancelled(task *t)
 
 bool task_cancelled(const task *t)
 {
-    return atomic_load_explicit(&t->future.cancel_asked, memory_order_relaxed);
+    return atomic_load_explicit(&t->future.cancel_asked, memory_order_relaxed) ||
+           scope_cancelled(t->scope) != 0;
 }
 
 /* -- on the loop ------------------------------------------------------------------------------- */

@@ -107,7 +107,10 @@ future *task_start_in(struct scope *scope, const struct task_def *def, void *fra
 void task_return(task *t, void *value, destroy_fn *destroy);
 void task_fail(task *t, int error, void *detail, destroy_fn *destroy);
 
-/* True once cancelling was asked for. Any thread. */
+/*
+ * True once cancelling was asked for, of the task or of its scope: from then on the scope refuses
+ * new tasks, so what this one still starts is cancelled, too. Any thread.
+ */
 bool task_cancelled(const task *t);
 
 /*
