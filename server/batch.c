@@ -195,6 +195,8 @@ static int item_step(task *t, void *frame)
     if (future_ok(s->page))
         AWAIT(t, s->facts, parse(s));
     AWAIT(t, s->sent, emit(s));
+    if (!future_ok(s->sent)) /* no memory for a record: give the batch back, as far as it came */
+        scope_cancel(b->scope, -ENOMEM);
     END(t);
 }
 

@@ -299,13 +299,19 @@ future *exchange_room(struct exchange *x)
     return room;
 }
 
+void exchange_ending(struct exchange *x)
+{
+    if (x->mhd && !x->left)
+        http_deadline_enter(&x->connection->deadline, HTTP_SEND);
+}
+
 void exchange_end(struct exchange *x)
 {
     x->ended = true;
     x->held = false;
     if (x->mhd && !x->left) {
         loop_unwatch(x->connection->fd); /* a client may half-close while it reads the rest */
-        http_deadline_enter(&x->connection->deadline, HTTP_SEND);
+        exchange_ending(x);
         http_wake(x);
     }
     release(x);

@@ -130,6 +130,12 @@ void exchange_write(struct exchange *x, struct bytes bytes);
  */
 future *exchange_room(struct exchange *x);
 
+/*
+ * Says that the end of the stream is near and does not depend on anything but its client: from here
+ * on send_timeout_ms holds for it. exchange_end() says so, too.
+ */
+void exchange_ending(struct exchange *x);
+
 /* Ends the stream; what was written is still sent. */
 void exchange_end(struct exchange *x);
 

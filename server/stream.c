@@ -4,6 +4,7 @@
 #include "core/async/task.h"
 #include "core/base/clock.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct line {
@@ -154,9 +155,11 @@ static int pump_step(task *t, void *frame)
             write_line(s, line);
             AWAIT(t, p->room, room(s));
         }
-        if (!future_ok(p->ready))
+        if (future_error(p->ready) == -EPIPE)
             break; /* closed, and empty */
     }
+    if (s->x)
+        exchange_ending(s->x);
     for (p->index = 0; s->x && p->index < s->options.total; p->index++) {
         if (is_done(s, p->index))
             continue;

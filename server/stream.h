@@ -38,9 +38,10 @@ struct stream_options {
 struct stream *stream_new(struct exchange *x, const struct stream_options *options);
 
 /*
- * Hands over the record of `index`: `line` is consumed. Ok once it was written to the connection;
- * cancelling gives up the wait only, the record is written nevertheless. It fails once the client
- * has left.
+ * Hands over the record of `index`: `line` is consumed. Ok once it was written to the connection,
+ * or the client has left; cancelling gives up the wait only, the record is written nevertheless.
+ * It fails with -ENOMEM when there is no memory for it: with ORDER_INPUT the records behind it then
+ * wait for stream_finish().
  */
 future *stream_emit(struct stream *s, size_t index, enum record_status status, struct buffer *line);
 
