@@ -416,6 +416,27 @@ START_TEST(more_calls_than_workers_are_all_answered)
 }
 END_TEST
 
+START_TEST(scopes_take_turns_at_the_workers)
+{
+    enum { LONG = 20 };
+    future *slow[LONG];
+
+    async_reconfigure(4, 1, 0);
+    struct scope *crowd = scope_new(CLOCK_NEVER), *other = scope_new(CLOCK_NEVER);
+    for (int i = 0; i < LONG; i++)
+        slow[i] =
+            task_start_in(crowd, &hasty_task, &(struct call){.order = {SPIN_UNTIL_DEADLINE, 0}});
+    expect_ok(task_start_in(other, &call_task, &(struct call){.order = {ECHO, 0}}));
+    ck_assert(!future_settled(slow[2])); /* one that ran, and perhaps one that was next */
+    for (int i = 0; i < LONG; i++)
+        expect(slow[i], FUTURE_FAILED, -ETIME);
+    expect_ok(scope_close(crowd));
+    expect_ok(scope_close(other));
+    scope_drop(crowd);
+    scope_drop(other);
+}
+END_TEST
+
 START_TEST(in_a_worker_there_is_no_runtime)
 {
     future *f = start_order(&call_task, USE_RUNTIME, 0);
@@ -936,6 +957,7 @@ Suite *suite_process_pool(void)
         suite_add_tcase(suite, cases[i]);
     }
     tcase_add_loop_test(calls, a_request_reaches_the_worker_and_its_reply_comes_back, 0, 5);
+    tcase_add_test(calls, scopes_take_turns_at_the_workers);
     tcase_add_test(calls, an_empty_request_gets_an_empty_reply);
     tcase_add_test(calls, a_reply_may_be_as_long_as_the_wire_allows);
     tcase_add_test(calls, an_error_of_serve_fails_the_task_and_leaves_the_worker);

@@ -140,6 +140,7 @@ void task_end_cancelled(task *t);
 int scope_enter(struct scope *s, task *t, bool from_inside);
 void scope_leave(struct scope *s, task *t);
 uint64_t scope_deadline_ns(const struct scope *s);
+struct scope_queue *scope_queue_of(struct scope *s);
 
 struct scope *scope_new_root(void);
 

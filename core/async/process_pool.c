@@ -12,6 +12,7 @@
  * make the next call wait for a new process.
  */
 #include "core/async/internal.h"
+#include "core/async/process_queue.h"
 #include "core/async/task_table.h"
 #include "core/async/wire.h"
 #include "core/async/worker_process.h"
@@ -55,7 +56,7 @@ static struct {
     struct async_options options;
     bool started;
     struct list workers;
-    struct list waiting; /* tasks */
+    struct process_queue waiting;
     unsigned alive, busy;
     unsigned failed_starts; /* in a row */
     uint64_t last_call_id;
@@ -116,7 +117,7 @@ static void end_call(task *t, int verdict, bool unheard)
         task_end_cancelled(t);
     } else if (verdict == -EOWNERDEAD && (t->def->idempotent || unheard) && !t->retried) {
         t->retried = true;
-        list_push_front(&pool.waiting, &t->waiting);
+        process_queue_push_again(&pool.waiting, t);
     } else {
         fail(t, verdict);
     }
@@ -288,8 +289,8 @@ static bool hopeless(void)
 
 static void fail_waiting(void)
 {
-    for (struct list *link; (link = list_pop_front(&pool.waiting));)
-        fail(CONTAINER_OF(link, task, waiting), -ECHILD);
+    for (task *t; (t = process_queue_pop(&pool.waiting));)
+        fail(t, -ECHILD);
 }
 
 /* Brings the pool to strength, at once or, while workers die before they can say hello, later. */
@@ -358,7 +359,7 @@ static void call(struct worker *w, task *t)
     };
     if (send(w->process.socket, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
         kill_worker(w, -EOWNERDEAD); /* it died idle: the task, unheard, is for the next one */
-        list_push_front(&pool.waiting, &t->waiting);
+        process_queue_push_again(&pool.waiting, t);
         return;
     }
     w->state = BUSY;
@@ -372,14 +373,13 @@ static void call(struct worker *w, task *t)
 
 static void dispatch(void)
 {
-    while (!list_empty(&pool.waiting) && pool.busy < pool.options.workers) {
+    while (!process_queue_empty(&pool.waiting) && pool.busy < pool.options.workers) {
         if (list_empty(&pool.workers))
             break;
         struct worker *w = CONTAINER_OF(pool.workers.next, struct worker, link);
         if (w->state != IDLE)
             break;
-        struct list *link = list_pop_front(&pool.waiting);
-        call(w, CONTAINER_OF(link, task, waiting));
+        call(w, process_queue_pop(&pool.waiting));
     }
 }
 
@@ -393,7 +393,7 @@ void process_pool_submit(task *t)
         fail(t, -ECHILD);
         return;
     }
-    list_push_back(&pool.waiting, &t->waiting);
+    process_queue_push(&pool.waiting, t);
     dispatch();
 }
 
@@ -401,8 +401,7 @@ void process_pool_cancel(task *t)
 {
     if (t->worker) {
         kill_worker(t->worker, -ECANCELED);
-    } else if (!list_empty(&t->waiting)) {
-        list_remove(&t->waiting);
+    } else if (process_queue_withdraw(t)) {
         task_end_cancelled(t);
     }
 }
@@ -415,7 +414,7 @@ void process_pool_configure(const struct async_options *options)
     pool.options = *options;
     pool.respawn.fire = respawn_due;
     list_init(&pool.workers);
-    list_init(&pool.waiting);
+    process_queue_init(&pool.waiting);
 }
 
 void process_pool_stop(void)

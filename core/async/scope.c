@@ -4,6 +4,7 @@
  * turn leaves its parent.
  */
 #include "core/async/internal.h"
+#include "core/async/process_queue.h"
 #include "core/base/clock.h"
 
 #include <errno.h>
@@ -20,7 +21,8 @@ struct scope {
     struct scope *parent;
     atomic_int reason;
     uint64_t deadline_ns;
-    struct timer timer; /* loop thread */
+    struct timer timer;       /* loop thread */
+    struct scope_queue queue; /* loop thread */
     struct job arm_job, cancel_job, end_job;
     promise *closed;
     future *closed_future; /* until scope_close() hands it out */
@@ -87,6 +89,11 @@ void scope_leave(struct scope *s, task *t)
 uint64_t scope_deadline_ns(const struct scope *s)
 {
     return s->deadline_ns;
+}
+
+struct scope_queue *scope_queue_of(struct scope *s)
+{
+    return &s->queue;
 }
 
 /* -- cancel ------------------------------------------------------------------------------------ */
@@ -175,6 +182,7 @@ static struct scope *make(struct scope *parent, uint64_t deadline_ns)
     list_init(&s->tasks);
     list_init(&s->children);
     list_init(&s->sibling);
+    scope_queue_init(&s->queue);
     s->parent = parent;
     s->deadline_ns = deadline_ns;
     s->timer.fire = deadline_passed;
