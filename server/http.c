@@ -233,13 +233,26 @@ static bool add_field(struct MHD_Response *response, const char *name, const cha
     return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
+/*
+ * Whether another request may be read from the connection behind this one. libmicrohttpd before 1.0
+ * hides from us header lines that change where a body ends (a folded Content-Length, a line without
+ * a name), so there nothing is read behind what may have a body: it could be part of that.
+ */
+static bool may_keep_alive(const struct exchange *x)
+{
+    if (x->server->draining)
+        return false;
+    return MHD_VERSION >= 0x01000000 || strcmp(x->method, "GET") == 0 ||
+           strcmp(x->method, "HEAD") == 0;
+}
+
 /* Adds what every answer has. `complete`: so far nothing has failed. */
 static int set_response(struct exchange *x, int status, const char *content_type,
                         struct MHD_Response *response, bool complete)
 {
     if (complete && add_field(response, "Content-Type", content_type) &&
         add_field(response, "X-Content-Type-Options", "nosniff") &&
-        (!x->server->draining || add_field(response, "Connection", "close"))) {
+        (may_keep_alive(x) || add_field(response, "Connection", "close"))) {
         x->response = response;
         x->status = status;
         return 0;
