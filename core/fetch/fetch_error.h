@@ -28,7 +28,7 @@ enum fetch_retry {
     X(TIMEOUT, "timeout", "The fetch took too long", BEFORE_BYTES)                                 \
     X(HOST_UNAVAILABLE, "host_unavailable", "The host keeps failing and is left alone for now",    \
       ALWAYS)                                                                                      \
-    X(TOO_MANY_REDIRECTS, "too_many_redirects", "The redirects do not end", NEVER)                 \
+    X(TOO_MANY_REDIRECTS, "too_many_redirects", "There are more redirects than the limit", NEVER)  \
     X(BODY_TOO_LARGE, "body_too_large", "The body is larger than allowed", NEVER)                  \
     X(PROTOCOL_ERROR, "protocol_error", "The server's answer is no valid HTTP", NEVER)             \
     X(INTERNAL, "internal", "Internal error", NEVER)

@@ -32,6 +32,7 @@ struct transfer {
     size_t max_body_bytes;
     bool too_large;
     const char *refused; /* by the guard: why */
+    int socket_error;    /* an errno: why there was no socket; 0: there was */
     char message[CURL_ERROR_SIZE];
 };
 
@@ -185,39 +186,57 @@ static promise *release(struct transfer *t)
     return p;
 }
 
+/* What libcurl's result does not tell: that a callback of ours was the cause. */
+static enum fetch_code code_of(const struct transfer *t, CURLcode result, enum fetch_phase phase)
+{
+    if (t->too_large)
+        return FETCH_BODY_TOO_LARGE;
+    if (t->response->body.failed)
+        return FETCH_INTERNAL;
+    if (result == CURLE_COULDNT_CONNECT && t->socket_error)
+        return FETCH_INTERNAL;
+    if (result == CURLE_COULDNT_CONNECT && t->refused)
+        return FETCH_BLOCKED_ADDRESS;
+    return fetch_code_of_curl(result, phase);
+}
+
+static struct transfer_failure *describe(const struct transfer *t, enum fetch_code code,
+                                         enum fetch_phase phase)
+{
+    struct transfer_failure *failure = malloc(sizeof *failure);
+
+    if (!failure)
+        return NULL;
+    failure->phase = phase;
+    if (code == FETCH_BLOCKED_ADDRESS)
+        snprintf(failure->message, sizeof failure->message, "%s: %s", fetch_code_message((int)code),
+                 t->refused);
+    else if (code == FETCH_BODY_TOO_LARGE)
+        snprintf(failure->message, sizeof failure->message,
+                 "The body is larger than the limit of %zu bytes", t->max_body_bytes);
+    else if (code == FETCH_INTERNAL && t->socket_error)
+        snprintf(failure->message, sizeof failure->message, "No socket to connect with: %s",
+                 strerrordesc_np(t->socket_error));
+    else
+        snprintf(failure->message, sizeof failure->message, "%s",
+                 t->message[0] ? t->message : fetch_code_message((int)code));
+    return failure;
+}
+
 static void finish(struct transfer *t, CURLcode result)
 {
+    enum fetch_phase phase = fetch_phase_of_curl(t->easy);
+    enum fetch_code code = code_of(t, result, phase);
     struct response *r = NULL;
     struct transfer_failure *failure = NULL;
-    enum fetch_phase phase = fetch_phase_of_curl(t->easy);
-    enum fetch_code code = fetch_code_of_curl(result, phase);
 
-    if (t->too_large)
-        code = FETCH_BODY_TOO_LARGE;
-    else if (t->response->body.failed)
+    if (code == FETCH_OK && !complete_response(t->response, t->easy))
         code = FETCH_INTERNAL;
-    else if (t->refused && result == CURLE_COULDNT_CONNECT)
-        code = FETCH_BLOCKED_ADDRESS;
-
-    if (code == FETCH_OK && complete_response(t->response, t->easy)) {
+    if (code == FETCH_OK) {
         r = t->response;
         t->response = NULL;
     } else {
-        if (code == FETCH_OK)
-            code = FETCH_INTERNAL;
-        failure = malloc(sizeof *failure);
-        if (failure) {
-            const char *message = t->message[0] ? t->message : fetch_code_message((int)code);
-            failure->phase = phase;
-            if (code == FETCH_BLOCKED_ADDRESS)
-                snprintf(failure->message, sizeof failure->message, "%s: %s",
-                         fetch_code_message((int)code), t->refused);
-            else if (code == FETCH_BODY_TOO_LARGE)
-                snprintf(failure->message, sizeof failure->message,
-                         "The body is larger than the limit of %zu bytes", t->max_body_bytes);
-            else
-                snprintf(failure->message, sizeof failure->message, "%s", message);
-        }
+        failure = describe(t, code, phase);
     }
 
     promise *p = release(t);
@@ -353,7 +372,12 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     if (!guard_allows(t->engine->options.guard, &address->addr, &t->refused))
         return CURL_SOCKET_BAD;
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd >= 0 && !set_ours(t->engine, fd)) {
+    if (fd < 0) {
+        t->socket_error = errno;
+        return CURL_SOCKET_BAD;
+    }
+    if (!set_ours(t->engine, fd)) {
+        t->socket_error = ENOMEM;
         close(fd);
         return CURL_SOCKET_BAD;
     }
@@ -438,6 +462,7 @@ static bool prepare(struct transfer *t, const struct transfer_request *request)
     t->max_body_bytes = request->max_body_bytes;
     t->too_large = false;
     t->refused = NULL;
+    t->socket_error = 0;
     t->message[0] = '\0';
     return curl_easy_setopt(t->easy, CURLOPT_CURLU, request->target->handle) == CURLE_OK &&
            curl_easy_setopt(t->easy, CURLOPT_USERAGENT, request->user_agent) == CURLE_OK &&
