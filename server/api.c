@@ -24,13 +24,22 @@ static void answer_health(struct api *api, struct exchange *x)
 
 static bool accepts_batches(const struct api *api, struct exchange *x, struct problem *ret_problem)
 {
-    (void)x;
-    if (!api->draining)
-        return true;
-    problem_set(ret_problem, PROBLEM_SHUTTING_DOWN, NULL,
-                "No new batches are taken; try again in a moment.");
-    ret_problem->retry_after_s = RETRY_AFTER_DRAIN_S;
-    return false;
+    struct bytes coding = exchange_header(x, "Content-Encoding");
+    char quoted[PROBLEM_QUOTE_SIZE];
+
+    if (api->draining) {
+        problem_set(ret_problem, PROBLEM_SHUTTING_DOWN, NULL,
+                    "No new batches are taken; try again in a moment.");
+        ret_problem->retry_after_s = RETRY_AFTER_DRAIN_S;
+        return false;
+    }
+    if (coding.len > 0 && !bytes_equal_nocase(coding, BYTES("identity"))) {
+        problem_set(ret_problem, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL,
+                    "Bodies are taken as they are, not with Content-Encoding %s.",
+                    problem_quote(quoted, coding));
+        return false;
+    }
+    return true;
 }
 
 static void scrape(struct api *api, struct exchange *x)

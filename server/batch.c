@@ -309,7 +309,8 @@ static void log_end(const struct batch *b)
 
     log_info("batch", log_text("end", b->client_gone ? "client gone" : "complete"),
              log_unsigned("urls", b->urls.count), log_unsigned("ok", counts->ok),
-             log_unsigned("failed", counts->failed), log_unsigned("cancelled", counts->cancelled),
+             log_unsigned("failed", counts->failed),
+             log_unsigned("cancelled", b->urls.count - counts->ok - counts->failed),
              log_ms("elapsed_ms", (clock_now_ns() - b->started_ns) / 1000));
 }
 

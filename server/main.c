@@ -27,6 +27,7 @@
 #include "server/serve.h"
 #include "server/version.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,8 @@ static int run(const struct config *config)
 {
     log_open(STDERR_FILENO, config->log_format, config->log_level);
     take_signals();
+    /* Each thread would keep the memory of its largest request body in an arena of its own. */
+    mallopt(M_ARENA_MAX, 2);
     raise_descriptor_limit();
     async_configure(&(struct async_options){
         .workers = (unsigned)config->workers,

@@ -26,7 +26,7 @@ enum {
     STREAM_HIGH_WATER = 64 * 1024,
     HOLD_BYTES =
         128 << 20,   /* bodies in memory before no more fetches start; those under way go on */
-    FLUSH_MS = 2000, /* after the grace: for clients to read what was given back */
+    FLUSH_MS = 2000, /* the last part of the grace: for clients to read what is given back */
 };
 
 struct daemon {
@@ -45,7 +45,13 @@ struct daemon {
 
 /* -- ending ------------------------------------------------------------------------------------ */
 
-/* The grace is over: first everything is given back, then, a little later, cut off. */
+/* Of the grace, what is kept for clients to read what is given back. */
+static uint64_t flush_ms(const struct daemon *d)
+{
+    return d->config->grace_ms < 2 * FLUSH_MS ? d->config->grace_ms / 2 : FLUSH_MS;
+}
+
+/* First everything that is not done is given back, then, a little later, clients are cut off. */
 static void out_of_patience(struct timer *timer)
 {
     struct daemon *d = CONTAINER_OF(timer, struct daemon, grace);
@@ -56,7 +62,7 @@ static void out_of_patience(struct timer *timer)
     }
     d->given_back = true;
     batches_shut_down(&d->batches);
-    timer_set(&d->grace, clock_after_ms(loop_now_ns(), FLUSH_MS));
+    timer_set(&d->grace, clock_after_ms(loop_now_ns(), flush_ms(d)));
 }
 
 static void on_signal(void *arg, int fd, uint32_t events)
@@ -89,7 +95,7 @@ static future *drained(struct daemon *d)
 {
     d->api.draining = true;
     http_drain(d->http);
-    timer_set(&d->grace, clock_after_ms(loop_now_ns(), d->config->grace_ms));
+    timer_set(&d->grace, clock_after_ms(loop_now_ns(), d->config->grace_ms - flush_ms(d)));
     return http_idle(d->http);
 }
 
