@@ -29,6 +29,9 @@ enum { CONNECTION_MEMORY = 32 << 10 };
 /* Buffer of a stream to an HTTP/1.0 client; chunks are made in the connection's memory. */
 enum { STREAM_BLOCK_1_0 = 16 << 10, STREAM_BLOCK = 512 };
 
+/* Parts of a query, at most. */
+enum { QUERY_PARTS_MAX = 256 };
+
 /* A resumed stream needs two rounds to send: one makes the chunk, one writes it. */
 enum { ROUNDS_PER_TURN = 3 };
 
@@ -112,15 +115,37 @@ void http_cut(struct exchange *x)
 /* -- requests ---------------------------------------------------------------------------------- */
 
 /* What this returns for a request line is MHD's context for the rest of the exchange. */
+/*
+ * libmicrohttpd takes the query apart for itself, and waits for ever when its memory does not
+ * suffice for all the parts.
+ */
+static bool has_too_many_parts(const char *target)
+{
+    unsigned parts = 0;
+
+    for (; *target && parts <= QUERY_PARTS_MAX; target++)
+        parts += *target == '&';
+    return parts > QUERY_PARTS_MAX;
+}
+
 static void *on_target(void *arg, const char *target, struct MHD_Connection *mhd)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct connection *c = info ? info->socket_context : NULL;
+    struct problem problem;
 
     (void)arg;
-    return info && info->socket_context
-               ? exchange_new(info->socket_context, mhd, bytes_cstr(target))
-               : NULL;
+    if (!c)
+        return NULL;
+    if (has_too_many_parts(target)) {
+        problem_set(&problem, PROBLEM_BAD_REQUEST, NULL, "The query has more than %d parts.",
+                    QUERY_PARTS_MAX);
+        connection_refuse(c, &problem);
+        shutdown(c->fd, SHUT_RDWR);
+        return NULL;
+    }
+    return exchange_new(c, mhd, bytes_cstr(target));
 }
 
 static void on_completed(void *arg, struct MHD_Connection *mhd, void **context,

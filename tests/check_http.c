@@ -653,6 +653,20 @@ START_TEST(an_unknown_transfer_coding_is_refused)
 }
 END_TEST
 
+START_TEST(a_query_of_hundreds_of_parts_is_refused)
+{
+    struct buffer request = {0};
+
+    on_loop(start, NULL);
+    buffer_text(&request, "GET /request?a=1");
+    for (int i = 0; i < 600; i++)
+        buffer_text(&request, "&a=1");
+    buffer_append(&request, " HTTP/1.1\r\nHost: h\r\n\r\n", sizeof " HTTP/1.1\r\nHost: h\r\n\r\n");
+    is_refused(request.ptr, "400");
+    buffer_free(&request);
+}
+END_TEST
+
 START_TEST(a_head_without_end_is_refused)
 {
     static char request[64 << 10];
@@ -1356,6 +1370,7 @@ Suite *suite_http(void)
     tcase_add_test(refusals, a_head_that_can_be_read_in_two_ways_is_refused);
     tcase_add_test(refusals, an_unknown_transfer_coding_is_refused);
     tcase_add_test(refusals, a_head_without_end_is_refused);
+    tcase_add_test(refusals, a_query_of_hundreds_of_parts_is_refused);
     tcase_add_test(refusals, the_rules_for_heads_hold_without_the_library);
     tcase_add_test(refusals, targets_of_every_form_are_split);
     tcase_add_test(deadlines, a_head_that_comes_a_byte_at_a_time_meets_its_deadline);
