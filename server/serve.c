@@ -142,6 +142,7 @@ static bool build(struct daemon *d)
         .concurrency = (unsigned)c->concurrency,
         .connect_timeout_ms = (unsigned)c->connect_timeout_ms,
         .hold_bytes = HOLD_BYTES,
+        .max_page_bytes = c->max_page_bytes,
     });
     d->batches.scope = scope_new(CLOCK_NEVER);
     if (!d->batches.fetcher || !d->batches.scope || !watch_signals(d)) {

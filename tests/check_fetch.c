@@ -142,6 +142,7 @@ static void make_fetcher(const char *allowed, unsigned concurrency)
         .concurrency = concurrency,
         .connect_timeout_ms = 2000,
         .hold_bytes = hold_bytes,
+        .max_page_bytes = 4 << 20,
     });
     ck_assert_ptr_nonnull(fetcher);
 }
@@ -464,6 +465,54 @@ START_TEST(a_redirect_that_waits_for_its_turn_holds_no_memory)
 }
 END_TEST
 
+static void drop_pages(void *arg)
+{
+    future **pages = arg;
+
+    for (int i = 0; i < MANY; i++)
+        if (future_settled(pages[i]) && future_value(pages[i])) {
+            future_drop(pages[i]);
+            pages[i] = future_ref(future_done());
+        }
+}
+
+static int count_settled(future **pages)
+{
+    int n = 0;
+
+    for (int i = 0; i < MANY; i++)
+        n += future_settled(pages[i]);
+    return n;
+}
+
+START_TEST(only_so_many_bodies_grow_large_at_a_time)
+{
+    enum { PLACES = 2 };
+    future *pages[MANY];
+    char u[128];
+
+    free_fetcher();
+    hold_bytes = PLACES * (4 << 20);
+    make_fetcher("127.0.0.0/8", 64);
+    options.max_page_bytes = 4 << 20;
+    snprintf(u, sizeof u, "%s/huge?bytes=3000000", origin_url(origin));
+    for (int i = 0; i < MANY; i++)
+        pages[i] = fetch(fetcher, bytes_cstr(u), &options);
+    /* Pages keep their places as long as they are held. */
+    for (int done = 0; done < MANY; done += PLACES) {
+        for (int i = 0; count_settled(pages) < done + PLACES; i = (i + 1) % MANY)
+            if (!future_settled(pages[i]))
+                future_wait(pages[i], clock_after_ms(clock_now_ns(), 1));
+        let_loop_turn();
+        ck_assert_int_eq(count_settled(pages), done + PLACES);
+        on_loop(drop_pages, pages);
+    }
+    for (int i = 0; i < MANY; i++)
+        ck_assert(future_ok(pages[i]));
+    hold_bytes = 64 << 20;
+}
+END_TEST
+
 /* A name of 127.0.0.0/8 in the hosts file besides localhost, which libcurl answers for by itself.
  */
 static bool local_name(char *name, size_t size)
@@ -579,6 +628,7 @@ Suite *suite_fetch(void)
     tcase_add_test(tc, a_held_origin_does_not_hold_up_another);
     tcase_add_test(tc, concurrency_bounds_all_origins_together);
     tcase_add_test(tc, a_redirect_that_waits_for_its_turn_holds_no_memory);
+    tcase_add_test(tc, only_so_many_bodies_grow_large_at_a_time);
     tcase_add_test(tc, pages_of_named_hosts_come_beside_those_of_addresses);
     tcase_add_test(tc, connections_are_used_again);
     tcase_add_test(tc, a_cancelled_scope_ends_its_transfers_and_its_queue);

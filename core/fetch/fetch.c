@@ -20,6 +20,7 @@ enum {
 struct fetcher {
     struct fetcher_options options;
     struct schedule *schedule;
+    struct large_bodies large;
     struct engine *engines[ENGINES];
 };
 
@@ -42,6 +43,8 @@ struct fetcher *fetcher_new(const struct fetcher_options *options)
     }
     f->options = *options;
     f->schedule = schedule_new(options->concurrency, options->hold_bytes);
+    size_t places = options->hold_bytes / options->max_page_bytes;
+    large_bodies_init(&f->large, places > 0 ? (unsigned)places : 1);
     bool complete = f->schedule != NULL;
     for (size_t i = 0; i < ENGINES && complete; i++) {
         f->engines[i] = engine_new(&(struct engine_options){
@@ -50,6 +53,7 @@ struct fetcher *fetcher_new(const struct fetcher_options *options)
             .max_connections = options->concurrency,
             .hold = hold,
             .hold_arg = f,
+            .large = &f->large,
         });
         complete = f->engines[i] != NULL;
     }

@@ -20,6 +20,8 @@ struct fetcher_options {
     unsigned concurrency;      /* fetches under way in all */
     unsigned connect_timeout_ms;
     size_t hold_bytes; /* no fetch is started while the bodies that are held are more than this */
+    size_t max_page_bytes; /* the largest that a fetch may ask for: as many as fit into hold_bytes
+                              may grow above LARGE_BODY_BYTES at a time */
 };
 
 /* What one fetch may do. Borrowed until its future is settled. */

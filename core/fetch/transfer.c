@@ -24,7 +24,8 @@
 enum { RECEIVE_BUFFER_BYTES = 64 * 1024 };
 
 struct transfer {
-    struct list link; /* in engine.idle or engine.busy */
+    struct list link;   /* in engine.idle or engine.busy */
+    struct list paused; /* in large_bodies.paused, while its body waits for a place */
     struct engine *engine;
     CURL *easy;
     promise *promise;
@@ -51,11 +52,22 @@ struct engine {
 
 /* -- response ---------------------------------------------------------------------------------- */
 
+static void give_place_back(struct large_bodies *large)
+{
+    large->free++;
+    if (!list_empty(&large->paused) && !large->resuming) {
+        large->resuming = true;
+        loop_post(&large->resume);
+    }
+}
+
 static void response_free(void *value)
 {
     struct response *r = value;
 
     r->options->hold(r->options->hold_arg, -(ptrdiff_t)r->body.len);
+    if (r->is_large)
+        give_place_back(r->options->large);
     buffer_free(&r->body);
     buffer_free(&r->text);
     free(r);
@@ -78,6 +90,15 @@ static size_t on_body(char *data, size_t one, size_t length, void *arg)
     if (length > t->max_body_bytes - r->body.len) {
         t->too_large = true;
         return CURL_WRITEFUNC_ERROR;
+    }
+    if (!r->is_large && r->body.len + length > LARGE_BODY_BYTES) {
+        struct large_bodies *large = r->options->large;
+        if (large->free == 0) {
+            list_push_back(&large->paused, &t->paused);
+            return CURL_WRITEFUNC_PAUSE; /* these bytes come again */
+        }
+        large->free--;
+        r->is_large = true;
     }
     if (r->body.len == 0) {
         curl_off_t announced = -1;
@@ -181,6 +202,7 @@ static promise *release(struct transfer *t)
     if (t->response)
         response_free(t->response);
     t->response = NULL;
+    list_remove(&t->paused);
     list_remove(&t->link);
     list_push_front(&t->engine->idle, &t->link);
     return p;
@@ -247,29 +269,63 @@ static void finish(struct transfer *t, CURLcode result)
     promise_drop(p);
 }
 
-static void collect(struct job *job)
+/* Ends the transfers that libcurl is done with. */
+static void end_finished(struct engine *e)
 {
-    struct engine *e = CONTAINER_OF(job, struct engine, collect);
     CURLMsg *message;
     int left;
 
-    e->collecting = false;
-    if (e->closed) {
-        free(e);
-        return;
-    }
     while ((message = curl_multi_info_read(e->multi, &left))) {
         struct transfer *t = NULL;
         CURLcode result = message->data.result; /* finish() ends the message's life */
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
         finish(t, result);
     }
+}
+
+static void collect(struct job *job)
+{
+    struct engine *e = CONTAINER_OF(job, struct engine, collect);
+
+    e->collecting = false;
+    if (e->closed) {
+        free(e);
+        return;
+    }
+    end_finished(e);
     if (e->broken) { /* it can be used again once it has no transfers */
         e->broken = false;
         LIST_FOR (link, &e->busy) {
             finish(CONTAINER_OF(link, struct transfer, link), CURLE_ABORTED_BY_CALLBACK);
         }
     }
+}
+
+static void resume_paused(struct job *job)
+{
+    struct large_bodies *large = CONTAINER_OF(job, struct large_bodies, resume);
+
+    large->resuming = false;
+    while (large->free > 0 && !list_empty(&large->paused)) {
+        struct list *link = large->paused.next;
+        struct transfer *t = CONTAINER_OF(link, struct transfer, paused);
+        end_finished(t->engine); /* it may have timed out while it waited */
+        if (large->paused.next != link)
+            continue;
+        list_remove(link);
+        large->free--;
+        t->response->is_large = true;
+        /* Hands what was held back to on_body before it returns, and fails as that does. */
+        CURLcode result = curl_easy_pause(t->easy, CURLPAUSE_CONT);
+        if (result != CURLE_OK)
+            finish(t, result);
+    }
+}
+
+void large_bodies_init(struct large_bodies *large, unsigned places)
+{
+    *large = (struct large_bodies){.free = places, .resume.run = resume_paused};
+    list_init(&large->paused);
 }
 
 static void on_cancel(promise *p, void *arg)
@@ -448,6 +504,7 @@ static struct transfer *transfer_new(struct engine *e)
     if (!t)
         return NULL;
     list_init(&t->link);
+    list_init(&t->paused);
     t->engine = e;
     t->easy = curl_easy_init();
     if (!t->easy || set_constant_options(t) != CURLE_OK) {

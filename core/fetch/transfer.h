@@ -8,12 +8,27 @@
 #define SKIMD_FETCH_TRANSFER_H
 
 #include "core/async/future.h"
+#include "core/async/loop.h"
 #include "core/base/buffer.h"
+#include "core/base/list.h"
 #include "core/fetch/fetch_error.h"
 #include "core/fetch/guard.h"
 #include "core/fetch/target.h"
 
 struct engine;
+
+/* A body above this needs one of the places for large bodies to go on; without one it pauses. */
+enum { LARGE_BODY_BYTES = 512 << 10 };
+
+/* The places, shared by engines. A place is given back with the response that has it. */
+struct large_bodies {
+    unsigned free;
+    struct list paused; /* transfers */
+    struct job resume;
+    bool resuming; /* `resume` is queued */
+};
+
+void large_bodies_init(struct large_bodies *large, unsigned places);
 
 struct engine_options {
     const struct guard *guard;                 /* borrowed; outlives the engine */
@@ -21,6 +36,7 @@ struct engine_options {
     unsigned max_connections;                  /* kept open, idle ones included */
     void (*hold)(void *arg, ptrdiff_t change); /* told of the bytes that bodies take */
     void *hold_arg;
+    struct large_bodies *large; /* borrowed; outlives engine and responses */
 };
 
 struct transfer_request {
@@ -48,6 +64,7 @@ struct response {
     /* private */
     struct buffer text; /* where the fields above lie */
     const struct engine_options *options;
+    bool is_large; /* has a place */
 };
 
 /* The detail of a failed transfer; the future's error is an enum fetch_code. */
