@@ -28,6 +28,8 @@
     X(problem)                                                                                     \
     X(record)                                                                                      \
     X(http)                                                                                        \
+    X(http_limits)                                                                                 \
+    X(http_stream)                                                                                 \
     X(origin)                                                                                      \
     X(scrape)
 

@@ -1,0 +1,329 @@
+/* What the HTTP server does not put up with: heads it refuses, and peers that take too long. */
+#include "core/base/buffer.h"
+#include "core/base/clock.h"
+#include "server/http_head.h"
+#include "server/problem.h"
+#include "tests/check.h"
+#include "tests/support/http_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* -- refusals ---------------------------------------------------------------------------------- */
+
+START_TEST(a_head_that_can_be_read_in_two_ways_is_refused)
+{
+    static const char *const heads[] = {
+        "Host: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Host: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+        "Host: h\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        "Host: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        "Host: h\r\nContent-Length: 3, 3\r\n\r\nabc",
+        "Host: h\r\nContent-Length: +3\r\n\r\nabc",
+        "Host: h\r\nContent-Length: -3\r\n\r\nabc",
+        "Host: h\r\nContent-Length: 0x3\r\n\r\nabc",
+        "Host: h\r\nContent-Length: \r\n\r\nabc",
+        "Host: h\r\nContent-Length : 3\r\n\r\nabc",
+        "Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Host: h\r\nHost: h\r\n\r\n",
+        "Host: h\r\nhost: other\r\n\r\n",
+        "Host : h\r\n\r\n",
+        "Host: a b\r\n\r\n",
+        "Host: h\r\nno colon\r\n\r\n",
+        "Host: h\r\nBad(Name: x\r\n\r\n",
+        "Host: h\r\nBell: \a\r\n\r\n",
+        "X: no host\r\n\r\n",
+    };
+
+    start_server();
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        char request[256];
+        snprintf(request, sizeof request, "POST / HTTP/1.1\r\n%s" GET("/"), heads[i]);
+        is_refused(request, "400");
+    }
+}
+END_TEST
+
+START_TEST(an_unknown_transfer_coding_is_refused)
+{
+    struct heard h = {0};
+
+    start_server();
+    int fd = dial();
+    say(fd, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n");
+    hear_end(fd, &h);
+    /* libmicrohttpd 1.0 says 400 by itself, before we are asked. */
+    ck_assert(strncmp(h.text, "HTTP/1.1 501 ", 13) == 0 ||
+              strncmp(h.text, "HTTP/1.1 400 ", 13) == 0);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_query_of_hundreds_of_parts_is_refused)
+{
+    struct buffer request = {0};
+
+    start_server();
+    buffer_text(&request, "GET /request?a=1");
+    for (int i = 0; i < 600; i++)
+        buffer_text(&request, "&a=1");
+    buffer_append(&request, " HTTP/1.1\r\nHost: h\r\n\r\n", sizeof " HTTP/1.1\r\nHost: h\r\n\r\n");
+    is_refused(request.ptr, "400");
+    buffer_free(&request);
+}
+END_TEST
+
+START_TEST(a_head_without_end_is_refused)
+{
+    static char request[64 << 10];
+    struct heard h = {0};
+
+    start_server();
+    int fd = dial();
+    int length = snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: h\r\nLong: ");
+    memset(request + length, 'x', sizeof request - 1 - (size_t)length);
+    send(fd, request, sizeof request - 1, MSG_NOSIGNAL);
+    hear_end(fd, &h);
+    ck_assert_int_eq(strncmp(h.text, "HTTP/1.1 431 ", 13), 0);
+    close(fd);
+}
+END_TEST
+
+static struct http_head head_of(const char *fields)
+{
+    struct http_head head = {0};
+    struct bytes rest = bytes_cstr(fields);
+
+    while (rest.ptr) {
+        struct bytes value = bytes_split(&rest, '\n'), name = bytes_split(&value, ':');
+        http_head_field(&head, name, value);
+    }
+    return head;
+}
+
+START_TEST(the_rules_for_heads_hold_without_the_library)
+{
+    static const struct {
+        const char *method, *target, *fields;
+        int status;
+    } cases[] = {
+        {"GET", "/", "Host:h", 0},
+        {"GET", "/", "Host:", 0},
+        {"GET", "/", "Host:[::1]:80", 0},
+        {"POST", "/", "Host:h\nContent-Length: 18446744073709551616", 0},
+        {"POST", "/", "Host:h\nTransfer-Encoding: CHUNKED", 0},
+        {"POST", "/", "Host:h\nTransfer-Encoding: gzip", 501},
+        {"POST", "/", "Host:h\nTransfer-Encoding: chunked, chunked", 501},
+        {"POST", "/", "Host:h\nTransfer-Encoding: chunked\nContent-Length: 0", 400},
+        {"G ET", "/", "Host:h", 400},
+        {"", "/", "Host:h", 400},
+        {"GET", "", "Host:h", 400},
+        {"GET", "/a b", "Host:h", 400},
+        {"GET", "/\x7F", "Host:h", 400},
+        {"GET", "/", "Host:h/x", 400},
+        {"GET", "/", "Host:user@h", 400},
+        {"GET", "/", "Host:h\nA:b\rc", 400},
+        {"GET", "/", "Host:h\n:x", 400},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_head head = head_of(cases[i].fields);
+        struct problem problem = {0};
+        bool sound = http_head_check(&head, bytes_cstr(cases[i].method),
+                                     bytes_cstr(cases[i].target), &problem);
+        ck_assert_msg(sound == (cases[i].status == 0), "case %zu: %s", i, problem.detail);
+        ck_assert_int_eq(problem.status, cases[i].status);
+    }
+    struct http_head old = head_of("Transfer-Encoding: chunked");
+    struct problem problem;
+    old.http_1_0 = true;
+    ck_assert(!http_head_check(&old, BYTES("GET"), BYTES("/"), &problem));
+    ck_assert(http_head_has_body(&old));
+}
+END_TEST
+
+START_TEST(targets_of_every_form_are_split)
+{
+    static const char *const cases[][3] = {
+        {"/a/b?c=d?e", "/a/b", "c=d?e"},
+        {"/", "/", ""},
+        {"http://h", "/", ""},
+        {"http://h?q", "/", "q"},
+        {"http://h/p?q", "/p", "q"},
+        {"*", "*", ""},
+        {"/x?u=http://h/", "/x", "u=http://h/"},
+        {"ftp://h/p", "ftp://h/p", ""},
+        {"x?u=http://h/p", "x", "u=http://h/p"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bytes path, query;
+        http_target_split(bytes_cstr(cases[i][0]), &path, &query);
+        ck_assert_msg(bytes_equal(path, bytes_cstr(cases[i][1])), "%s", cases[i][0]);
+        ck_assert_msg(bytes_equal(query, bytes_cstr(cases[i][2])), "%s", cases[i][0]);
+    }
+}
+END_TEST
+
+/* -- deadlines --------------------------------------------------------------------------------- */
+
+/* Sends a byte every 10 ms until the server has had enough; how long that took. */
+static unsigned trickle(int fd, struct heard *h)
+{
+    uint64_t start_ns = clock_now_ns();
+
+    while (clock_now_ns() - start_ns < PATIENCE_MS * NS_PER_MS) {
+        if (readable_within(fd, 10)) {
+            hear_end(fd, h);
+            return (unsigned)((clock_now_ns() - start_ns) / NS_PER_MS);
+        }
+        if (send(fd, "x", 1, MSG_NOSIGNAL) < 0)
+            break;
+    }
+    ck_abort_msg("the server let a byte at a time come for ever");
+    return 0;
+}
+
+START_TEST(a_head_that_comes_a_byte_at_a_time_meets_its_deadline)
+{
+    struct heard h = {0};
+
+    fix.options.header_timeout_ms = 200;
+    start_server();
+    int fd = dial();
+    say(fd, "GET / HTTP/1.1\r\nHost: ");
+    unsigned ms = trickle(fd, &h);
+    ck_assert_uint_ge(ms, 150);
+    ck_assert_uint_lt(ms, 2000);
+    ck_assert_int_eq(strncmp(h.text, "HTTP/1.1 408 ", 13), 0);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_second_head_that_comes_a_byte_at_a_time_meets_its_deadline)
+{
+    struct heard h = {0};
+
+    fix.options.header_timeout_ms = 200;
+    start_server();
+    int fd = dial();
+    say(fd, GET("/"));
+    hear(fd, &h, "hello\n");
+    h = (struct heard){0};
+    say(fd, "GET / HTTP/1.1\r\nHost: ");
+    ck_assert_uint_lt(trickle(fd, &h), 2000);
+    ck_assert_int_eq(strncmp(h.text, "HTTP/1.1 408 ", 13), 0);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_connection_that_says_nothing_is_closed_without_a_word)
+{
+    struct heard h = {0};
+
+    fix.options.header_timeout_ms = 100;
+    start_server();
+    int fd = dial();
+    hear_end(fd, &h);
+    ck_assert_uint_eq(h.len, 0);
+    close(fd);
+}
+END_TEST
+
+START_TEST(an_idle_connection_outlives_the_header_deadline_but_not_its_own)
+{
+    struct heard h = {0};
+
+    fix.options.header_timeout_ms = 50;
+    fix.options.idle_timeout_ms = 400;
+    start_server();
+    int fd = dial();
+    say(fd, GET("/"));
+    hear(fd, &h, "hello\n");
+    ck_assert(!readable_within(fd, 200));
+    say(fd, GET("/"));
+    h = (struct heard){0};
+    hear(fd, &h, "hello\n");
+    uint64_t start_ns = clock_now_ns();
+    size_t before = h.len;
+    hear_end(fd, &h);
+    ck_assert_uint_eq(h.len, before);
+    ck_assert_uint_ge(clock_now_ns() - start_ns, 300 * NS_PER_MS);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_body_that_stops_coming_meets_its_deadline)
+{
+    struct heard h = {0};
+
+    fix.options.body_timeout_ms = 100;
+    start_server();
+    int fd = dial();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc");
+    hear_end(fd, &h);
+    ck_assert_int_eq(strncmp(h.text, "HTTP/1.1 408 ", 13), 0);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_body_may_take_long_as_long_as_it_comes)
+{
+    struct heard h = {0};
+
+    fix.options.body_timeout_ms = 200;
+    start_server();
+    int fd = dial();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n");
+    for (int i = 0; i < 20; i++) {
+        ck_assert(!readable_within(fd, 20));
+        say(fd, "x");
+    }
+    hear(fd, &h, "xxxxxxxxxxxxxxxxxxxx");
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_client_that_does_not_take_its_answer_is_cut_off)
+{
+    size_t open = 1;
+
+    fix.options.send_timeout_ms = 100;
+    start_server();
+    int fd = dial();
+    say(fd, GET("/big"));
+    ck_assert(readable_within(fd, PATIENCE_MS));
+    for (uint64_t begin = clock_now_ns(); open > 0; run_on_loop(count_exchanges, &open))
+        ck_assert_uint_lt(clock_now_ns() - begin, PATIENCE_MS * NS_PER_MS);
+    close(fd);
+}
+END_TEST
+
+Suite *suite_http_limits(void)
+{
+    Suite *suite = suite_create("http_limits");
+    TCase *refusals = tcase_create("refusals"), *deadlines = tcase_create("deadlines");
+    TCase *cases[] = {refusals, deadlines};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tcase_add_checked_fixture(cases[i], http_setup, http_teardown);
+        tcase_set_timeout(cases[i], 60);
+        suite_add_tcase(suite, cases[i]);
+    }
+    tcase_add_test(refusals, a_head_that_can_be_read_in_two_ways_is_refused);
+    tcase_add_test(refusals, an_unknown_transfer_coding_is_refused);
+    tcase_add_test(refusals, a_head_without_end_is_refused);
+    tcase_add_test(refusals, a_query_of_hundreds_of_parts_is_refused);
+    tcase_add_test(refusals, the_rules_for_heads_hold_without_the_library);
+    tcase_add_test(refusals, targets_of_every_form_are_split);
+    tcase_add_test(deadlines, a_head_that_comes_a_byte_at_a_time_meets_its_deadline);
+    tcase_add_test(deadlines, a_second_head_that_comes_a_byte_at_a_time_meets_its_deadline);
+    tcase_add_test(deadlines, a_connection_that_says_nothing_is_closed_without_a_word);
+    tcase_add_test(deadlines, an_idle_connection_outlives_the_header_deadline_but_not_its_own);
+    tcase_add_test(deadlines, a_body_that_stops_coming_meets_its_deadline);
+    tcase_add_test(deadlines, a_body_may_take_long_as_long_as_it_comes);
+    tcase_add_test(deadlines, a_client_that_does_not_take_its_answer_is_cut_off);
+    return suite;
+}
