@@ -16,6 +16,7 @@
     X(map)                                                                                         \
     X(thread_pool)                                                                                 \
     X(process_pool)                                                                                \
+    X(sandbox)                                                                                     \
     X(guard)                                                                                       \
     X(target)                                                                                      \
     X(fetch)                                                                                       \

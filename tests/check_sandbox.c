@@ -1,0 +1,193 @@
+/* What a worker process cannot do, and what it does not have or know. */
+#include "core/async/async.h"
+#include "core/base/clock.h"
+#include "tests/check.h"
+#include "tests/support/async_fixture.h"
+#include "tests/support/worker_orders.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+START_TEST(a_worker_that_asks_the_kernel_for_more_dies)
+{
+    static const struct {
+        int call;
+        bool sanitizers_need_it;
+    } calls[] = {
+        {SYS_socket, false},  {SYS_clone, false},      {SYS_execve, false},  {SYS_kill, false},
+        {SYS_ptrace, false},  {SYS_connect, false},    {SYS_sendmsg, false}, {SYS_recvmsg, false},
+        {SYS_unlink, false},  {SYS_pidfd_open, false}, {SYS_openat, true},   {SYS_mmap, true},
+        {SYS_mprotect, true}, {SYS_prctl, true},
+    };
+    long lost = 0;
+
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        if (calls[i].sanitizers_need_it && (SANITIZED_ADDRESS || SANITIZED_THREAD))
+            continue;
+        future *f = start_order(plain_order, CALL_KERNEL, calls[i].call);
+        ck_assert_int_eq(future_wait(f, CLOCK_NEVER), 0);
+        ck_assert_msg(future_error(f) == -EOWNERDEAD, "call %d was allowed", calls[i].call);
+        ck_assert_int_eq(async_workers_lost(), ++lost);
+        future_drop(f);
+    }
+    check_strength();
+}
+END_TEST
+
+START_TEST(a_worker_that_eats_memory_meets_its_limit)
+{
+    if (SANITIZED_ADDRESS || SANITIZED_THREAD)
+        return; /* their shadow memory leaves no room for a limit */
+    future *f = start_order(plain_order, EAT_MEMORY, 0);
+
+    expect_ok(future_ref(f));
+    ck_assert_int_ge(answer_of(f)->number, 8);  /* of 4 MiB: half of the 64 MiB, at least */
+    ck_assert_int_le(answer_of(f)->number, 16); /* and no more than all */
+    future_drop(f);
+}
+END_TEST
+
+static int highest_descriptor_of(pid_t pid)
+{
+    char path[64];
+    long highest = -1;
+
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    ck_assert_ptr_nonnull(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        long fd = entry->d_name[0] == '.' ? -1 : strtol(entry->d_name, NULL, 10);
+        highest = fd > highest ? fd : highest;
+    }
+    closedir(dir);
+    return (int)highest;
+}
+
+START_TEST(a_worker_has_no_descriptor_of_its_parent)
+{
+    enum { FIRST = 10 };
+    pid_t pids[16];
+    int inheritable[3];
+
+    for (int i = 0; i < 3; i++) /* without FD_CLOEXEC, as a careless library would */
+        ck_assert_int_ge(inheritable[i] = fcntl(STDERR_FILENO, F_DUPFD, FIRST + 20 * i), FIRST);
+    warm_up();
+    size_t count = children(pids, 16);
+    ck_assert_uint_eq(count, STRENGTH);
+    for (size_t i = 0; i < count; i++)
+        /* Its own end with WORKER_MEMORY; but one that is starting reads files, libraries for one.
+         */
+        ck_assert_int_lt(highest_descriptor_of(pids[i]), FIRST);
+    for (int i = 0; i < 3; i++)
+        close(inheritable[i]);
+}
+END_TEST
+
+static bool file_contains(pid_t pid, const char *name, const char *text)
+{
+    char path[64];
+    static char content[64 << 10];
+
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ssize_t n = read(fd, content, sizeof content);
+    close(fd);
+    ck_assert_int_ge(n, 0);
+    return memmem(content, (size_t)n, text, strlen(text)) != NULL;
+}
+
+START_TEST(a_worker_does_not_know_its_parents_environment)
+{
+    pid_t pids[16];
+
+    setenv("SECRET_TOKEN", "hush-hush", 1);
+    warm_up();
+    size_t count = children(pids, 16);
+    ck_assert_uint_eq(count, STRENGTH);
+    for (size_t i = 0; i < count; i++)
+        ck_assert(!file_contains(pids[i], "environ", "hush-hush"));
+    unsetenv("SECRET_TOKEN");
+}
+END_TEST
+
+START_TEST(a_worker_is_confined_before_it_serves)
+{
+    pid_t pids[16];
+    size_t confined = 0;
+
+    warm_up();
+    size_t count = children(pids, 16);
+    for (size_t i = 0; i < count; i++)
+        confined += file_contains(pids[i], "status", "Seccomp:\t2") &&
+                    file_contains(pids[i], "status", "NoNewPrivs:\t1");
+    ck_assert_uint_ge(confined, 1); /* the one that served; others may still be starting */
+}
+END_TEST
+
+/* A process with a runtime of its own, which tells its workers' pids and then only waits. */
+static void live_until_killed(int tell)
+{
+    pid_t pids[STRENGTH];
+
+    expect_echo();
+    size_t count = children(pids, STRENGTH);
+    if (write(tell, pids, count * sizeof *pids) > 0)
+        for (;;)
+            pause();
+    _exit(EXIT_FAILURE);
+}
+
+START_TEST(workers_die_with_their_parent)
+{
+    struct pollfd exits[STRENGTH];
+    pid_t pids[STRENGTH];
+    int told[2];
+
+    ck_assert_int_eq(pipe2(told, O_CLOEXEC), 0);
+    pid_t parent = fork(); /* this process has no other thread yet */
+    if (parent == 0)
+        live_until_killed(told[1]);
+    ck_assert_int_eq(read(told[0], pids, sizeof pids), (ssize_t)sizeof pids);
+    for (int i = 0; i < STRENGTH; i++) {
+        exits[i] = (struct pollfd){.fd = pidfd_open(pids[i], 0), .events = POLLIN};
+        ck_assert_int_ge(exits[i].fd, 0);
+        ck_assert_int_eq(poll(&exits[i], 1, 0), 0); /* alive */
+    }
+    kill(parent, SIGKILL);
+    ck_assert_int_eq(waitpid(parent, NULL, 0), parent);
+    for (int i = 0; i < STRENGTH; i++) {
+        ck_assert_int_eq(poll(&exits[i], 1, PATIENCE_MS), 1);
+        close(exits[i].fd);
+    }
+    close(told[0]);
+    close(told[1]);
+}
+END_TEST
+
+Suite *suite_sandbox(void)
+{
+    Suite *suite = suite_create("sandbox");
+    TCase *sandbox = tcase_create("sandbox");
+
+    tcase_add_checked_fixture(sandbox, async_setup, async_teardown);
+    tcase_set_timeout(sandbox, 60);
+    suite_add_tcase(suite, sandbox);
+    tcase_add_test(sandbox, a_worker_that_asks_the_kernel_for_more_dies);
+    tcase_add_test(sandbox, a_worker_that_eats_memory_meets_its_limit);
+    tcase_add_test(sandbox, a_worker_has_no_descriptor_of_its_parent);
+    tcase_add_test(sandbox, a_worker_does_not_know_its_parents_environment);
+    tcase_add_test(sandbox, a_worker_is_confined_before_it_serves);
+    tcase_add_test(sandbox, workers_die_with_their_parent);
+    return suite;
+}

@@ -1,0 +1,286 @@
+#include "tests/support/worker_orders.h"
+
+#include "core/async/internal.h"
+#include "core/async/wire.h"
+#include "core/base/clock.h"
+#include "tests/check.h"
+#include "tests/support/async_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* -- what a worker is told to do --------------------------------------------------------------- */
+
+uint64_t checksum(const char *bytes, size_t n)
+{
+    uint64_t sum = 14695981039346656037u; /* FNV-1a */
+
+    for (size_t i = 0; i < n; i++)
+        sum = (sum ^ (unsigned char)bytes[i]) * 1099511628211u;
+    return sum;
+}
+
+static ssize_t call_pack(void *frame, char *request, size_t capacity)
+{
+    struct call *c = frame;
+    struct order order = c->order;
+    int packs = c->packs ? ++*c->packs : 1;
+
+    if (order.deed == PACK_ERROR)
+        return order.number;
+    if (order.deed == PACK_TOO_MUCH)
+        return (ssize_t)capacity + 1;
+    if (sizeof order + c->payload_len > capacity)
+        return -EMSGSIZE;
+    if (order.deed == CRASH_ONCE)
+        order.deed = packs == 1 ? CRASH : ECHO;
+    memcpy(request, &order, sizeof order);
+    if (c->payload_len > 0)
+        memcpy(request + sizeof order, c->payload, c->payload_len);
+    return (ssize_t)(sizeof order + c->payload_len);
+}
+
+static void call_unpack(task *t, void *frame, struct bytes reply)
+{
+    struct answer *a = calloc(1, sizeof *a);
+
+    (void)frame;
+    if (!a) {
+        task_fail(t, -ENOMEM, NULL, NULL);
+        return;
+    }
+    a->length = reply.len;
+    if (reply.len >= sizeof a->checksum)
+        memcpy(&a->checksum, reply.ptr, sizeof a->checksum);
+    a->number = (int64_t)a->checksum;
+    task_return(t, a, free);
+    for (size_t i = sizeof a->checksum; i < reply.len; i++)
+        if (reply.ptr[i] != (char)(i * 7))
+            task_fail(t, -EPROTO, NULL, NULL);
+}
+
+static void call_drop(void *frame)
+{
+    struct call *c = frame;
+
+    if (c->drops)
+        ++*c->drops;
+}
+
+/* -- in the worker ----------------------------------------------------------------------------- */
+
+static ssize_t reply_number(char *reply, int64_t number)
+{
+    memcpy(reply, &number, sizeof number);
+    return sizeof number;
+}
+
+static void crash(void)
+{
+    signal(SIGABRT, SIG_DFL); /* forbidden, so this is the end already */
+    abort();
+}
+
+/* Half of the limit must be there to have, and all of it and more must not. */
+static ssize_t eat_memory(char *reply)
+{
+    enum { PIECE = 4 << 20 };
+    static char *volatile piece; /* or the compiler sees that nobody uses the memory */
+    int64_t pieces = 0;
+
+    for (; pieces < 1000 && (piece = malloc(PIECE)); pieces++)
+        memset(piece, 1, PIECE);
+    return reply_number(reply, pieces);
+}
+
+static ssize_t use_runtime(char *reply)
+{
+    future *f = NULL;
+    promise *p = promise_make(&f);
+    bool refused = async_start() == -ENOTSUP && promise_new(&f) == NULL && p &&
+                   future_wait(f, CLOCK_NEVER) == -ENOTSUP;
+
+    return reply_number(reply, refused);
+}
+
+static void say(const void *message, size_t length)
+{
+    send(WORKER_SOCKET, message, length, MSG_NOSIGNAL);
+}
+
+static ssize_t call_kernel(int number)
+{
+    static char page[4096];
+
+    switch (number) {
+    case SYS_mmap:
+        return syscall(SYS_mmap, NULL, sizeof page, PROT_READ | PROT_EXEC,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    case SYS_mprotect:
+        return syscall(SYS_mprotect, (uintptr_t)page & ~(sizeof page - 1), sizeof page, PROT_EXEC);
+    case SYS_openat:
+        return syscall(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY);
+    case SYS_clone:
+        return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    case SYS_execve:
+        return syscall(SYS_execve, "/bin/true", (char *[]){NULL}, (char *[]){NULL});
+    case SYS_socket:
+        return syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
+    default:
+        return syscall(number, 0, 0, 0, 0, 0, 0);
+    }
+}
+
+static struct {
+    struct wire_reply head;
+    char body[WIRE_REPLY_MAX + 1];
+} huge;
+
+static ssize_t call_serve(struct bytes request, uint64_t deadline_ns, char *reply, size_t capacity)
+{
+    /* The runtime is new in each test, so the first call has the number 1. */
+    struct wire_reply first = {.id = 1};
+    volatile bool forever = true;
+    struct order order;
+
+    if (request.len == 0)
+        return 0;
+    memcpy(&order, request.ptr, sizeof order);
+    switch ((enum deed)order.deed) {
+    case ECHO: {
+        uint64_t sum = checksum(request.ptr + sizeof order, request.len - sizeof order);
+        size_t length = sizeof sum + (size_t)order.number;
+        if (length > capacity)
+            return -ENOSPC;
+        memcpy(reply, &sum, sizeof sum);
+        for (size_t i = sizeof sum; i < length; i++)
+            reply[i] = (char)(i * 7);
+        return (ssize_t)length;
+    }
+    case GIVE_ERROR:
+        return order.number;
+    case CRASH:
+    case CRASH_ONCE:
+        crash();
+        break;
+    case SPIN:
+        while (forever)
+            ;
+        break;
+    case SPIN_UNTIL_DEADLINE:
+        while (clock_now_ns() < deadline_ns)
+            ;
+        return -ETIME;
+    case CALL_KERNEL:
+        return reply_number(reply, call_kernel(order.number));
+    case EAT_MEMORY:
+        return eat_memory(reply);
+    case USE_RUNTIME:
+        return use_runtime(reply);
+    case CLAIM_MORE:
+        return (ssize_t)capacity + 1;
+    case SAY_TOO_MUCH:
+        huge.head.id = 1;
+        say(&huge, sizeof huge.head + WIRE_REPLY_MAX + 1);
+        break;
+    case SAY_NONSENSE:
+        say("nonsense", 8);
+        break;
+    case SAY_NOTHING:
+        say("", 0);
+        while (forever)
+            ;
+        break;
+    case ANSWER_ANOTHER_CALL:
+        first.id = 2;
+        say(&first, sizeof first);
+        break;
+    case ANSWER_TWICE:
+        say(&first, sizeof first);
+        break;
+    case ANSWER_AND_CRASH:
+        say(&first, sizeof first);
+        crash();
+        break;
+    case PACK_ERROR:
+    case PACK_TOO_MUCH:
+        break;
+    }
+    return 0;
+}
+
+/* Lets workers fail to start: the one variable of this kind that reaches them is not a sanitizer's.
+ */
+static int call_prepare(void)
+{
+    return getenv("NO_SUCH_SAN_OPTIONS") ? -EIO : 0;
+}
+
+#define CALL .pack = call_pack, .serve = call_serve, .unpack = call_unpack, .drop = call_drop
+
+TASK(call_task, ON_PROCESS, sizeof(struct call), CALL, .prepare = call_prepare);
+TASK(retried_task, ON_PROCESS, sizeof(struct call), CALL, .idempotent = true);
+TASK(hasty_task, ON_PROCESS, sizeof(struct call), CALL, .timeout_ms = HASTY_MS);
+
+static ssize_t nothing_pack(void *frame, char *request, size_t capacity)
+{
+    (void)frame;
+    (void)request;
+    (void)capacity;
+    return 0;
+}
+
+TASK(nothing_task, ON_PROCESS, 0, .pack = nothing_pack, .serve = call_serve, .unpack = call_unpack);
+
+const struct task_def *const plain_order = &call_task;
+const struct task_def *const retried_order = &retried_task;
+const struct task_def *const hasty_order = &hasty_task;
+const struct task_def *const empty_order = &nothing_task;
+
+/* -- in the test ------------------------------------------------------------------------------- */
+
+future *start_order(const struct task_def *def, enum deed deed, int number)
+{
+    return task_start(def, &(struct call){.order = {deed, number}});
+}
+
+void expect_echo(void)
+{
+    expect_ok(start_order(plain_order, ECHO, 0));
+}
+
+void warm_up(void)
+{
+    expect_echo();
+    let_loop_turn();
+}
+
+future *start_running(const struct task_def *def, enum deed deed, int number)
+{
+    warm_up();
+    future *f = start_order(def, deed, number);
+    let_loop_turn();
+    ck_assert(!future_settled(f));
+    return f;
+}
+
+void check_strength(void)
+{
+    pid_t pids[16];
+
+    let_loop_turn();
+    ck_assert_int_eq(async_counts().workers, STRENGTH);
+    ck_assert_uint_eq(children(pids, 16), STRENGTH);
+}
+
+const struct answer *answer_of(const future *f)
+{
+    return future_value(f);
+}
