@@ -9,6 +9,7 @@
 
 #define SUITES(X)                                                                                  \
     X(base)                                                                                        \
+    X(runtime)                                                                                     \
     X(future)                                                                                      \
     X(task)                                                                                        \
     X(scope)                                                                                       \

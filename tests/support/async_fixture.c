@@ -126,6 +126,14 @@ void expect_ok(future *f)
     expect(f, FUTURE_OK, 0);
 }
 
+promise *new_promise(future **ret_future)
+{
+    promise *p = promise_new(ret_future);
+
+    ck_assert_ptr_nonnull(p);
+    return p;
+}
+
 /* -- visits to the loop thread ----------------------------------------------------------------- */
 
 struct visit {

@@ -48,6 +48,9 @@ void async_reconfigure(unsigned threads, unsigned workers, size_t worker_memory)
 void expect(future *f, enum future_state state, int error);
 void expect_ok(future *f);
 
+/* promise_new, which must not fail. */
+promise *new_promise(future **ret_future);
+
 /* Runs `fn` as a loop task and waits for its end. */
 void on_loop(void (*fn)(void *arg), void *arg);
 
