@@ -11,6 +11,7 @@
 #include "core/base/clock.h"
 #include "core/base/list.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,6 +313,7 @@ static void resume_paused(struct job *job)
         end_finished(t->engine); /* it may have timed out while it waited */
         if (large->paused.next != link)
             continue;
+        assert(t->response); /* what is paused is under way */
         list_remove(link);
         large->free--;
         t->response->is_large = true;
