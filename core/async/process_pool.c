@@ -138,9 +138,9 @@ static void take_reply(struct worker *w, size_t length)
         list_remove(&w->link);
         list_push_front(&pool.workers, &w->link);
     }
+    /* Past its scope's deadline, which the worker was told, it may have given up for that. */
     if (loop_now_ns() >= scope_deadline_ns(t->scope))
-        task_fail(t, -ECANCELED, NULL,
-                  NULL); /* the worker was told, and may have given up for it */
+        task_fail(t, -ECANCELED, NULL, NULL);
     else if (received.head.error)
         task_fail(t, received.head.error, NULL, NULL);
     else
