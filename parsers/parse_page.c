@@ -47,6 +47,11 @@ static ssize_t parse_pack(void *frame, char *request, size_t capacity)
     return length ? (ssize_t)length : -EMSGSIZE;
 }
 
+static size_t parse_size(const void *frame)
+{
+    return ((const struct parse_frame *)frame)->request.body.len;
+}
+
 static void parse_unpack(task *t, void *frame, struct bytes reply)
 {
     const struct parse_frame *p = frame;
@@ -81,8 +86,8 @@ static void parse_drop(void *frame)
 }
 
 TASK(parse_page_task, ON_PROCESS, sizeof(struct parse_frame), .prepare = parse_prepare,
-     .pack = parse_pack, .serve = parse_serve, .unpack = parse_unpack, .drop = parse_drop,
-     .timeout_ms = PARSE_TIMEOUT_MS, .idempotent = true);
+     .pack = parse_pack, .size = parse_size, .serve = parse_serve, .unpack = parse_unpack,
+     .drop = parse_drop, .timeout_ms = PARSE_TIMEOUT_MS, .idempotent = true);
 
 future *parse_page(future *source, const struct page_request *request)
 {
@@ -106,6 +111,10 @@ void parse_page_failure(const future *f, const char **ret_code, const char **ret
     case -EOWNERDEAD:
         *ret_code = page_error_code(PAGE_OUT_OF_MEMORY);
         *ret_message = "The parser process died on this page";
+        break;
+    case -ENOTRECOVERABLE:
+        *ret_code = page_error_code(PAGE_OUT_OF_MEMORY);
+        *ret_message = "Parser processes died on this page before, it is not tried again";
         break;
     case -EBADMSG:
         *ret_code = page_error_code(PAGE_OUT_OF_MEMORY);

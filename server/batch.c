@@ -26,6 +26,7 @@ struct batch {
     struct url_list urls;
     struct scope *scope;
     struct stream *stream;
+    uint64_t number; /* counts the batches of this daemon; on its log lines */
     uint64_t started_ns;
     bool client_gone, shut_down;
 };
@@ -282,7 +283,7 @@ static bool begin(struct batch *b)
         .per_origin = (unsigned)b->options.per_host,
         .user_agent = b->options.user_agent,
     };
-    b->scope = scope_new(deadline);
+    b->scope = scope_new(deadline, 0);
     if (b->scope)
         b->stream = stream_new(b->x, &(struct stream_options){
                                          .total = b->urls.count,
@@ -325,6 +326,7 @@ static int batch_step(task *t, void *frame)
     struct batch *b = s->batch;
 
     BEGIN(t);
+    log_tag_batch(b->number);
     AWAIT(t, s->read, intake(b));
     if (!future_ok(s->read)) {
         refuse(b->x, future_value(s->read));
@@ -369,6 +371,7 @@ void batch_start(struct batches *all, struct exchange *x)
         return;
     }
     b->all = all;
+    b->number = ++all->started;
     b->x = x;
     b->started_ns = clock_now_ns();
     options_init(&b->options, all->config);

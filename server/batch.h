@@ -21,6 +21,7 @@ struct batches {
     struct fetcher *fetcher;
     struct scope *scope; /* batches are its tasks */
     struct list running; /* struct batch */
+    uint64_t started;    /* so many so far */
 };
 
 /* Answers `x` (POST /v1/scrape, body complete): with a problem, or with the stream of its records.

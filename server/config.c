@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* -- the table -------------------------------------------------------------------------------- */
+/* -- the table --------------------------------------------------------------------------------- */
 
 enum value_kind {
     VALUE_NUMBER,  /* uint64_t, from minimum to maximum */
@@ -80,6 +80,8 @@ static const struct option_spec options[] = {
            "time that a client has to send its request head"),
     NUMBER("grace-ms", grace_ms, 0, HOUR_MS, "8000",
            "time that running batches have to end after SIGTERM"),
+    NUMBER("slow-callback-ms", slow_callback_ms, 0, HOUR_MS, "100",
+           "a warning is logged when something keeps the event loop for longer; 0: never"),
     FLAG("insecure-no-auth", insecure_no_auth,
          "allow a listen address that other machines can reach, although nothing asks callers who "
          "they are"),
@@ -100,7 +102,7 @@ static_assert(sizeof(enum log_format) == sizeof(unsigned) &&
                   sizeof(enum log_level) == sizeof(unsigned),
               "an enum is as large as unsigned");
 
-/* -- values ----------------------------------------------------------------------------------- */
+/* -- values ------------------------------------------------------------------------------------ */
 
 /* One value on its way into the configuration. */
 struct setting {
@@ -302,7 +304,7 @@ static int set_value(struct config *config, const struct setting *s)
     return -EINVAL;
 }
 
-/* -- where values come from ------------------------------------------------------------------- */
+/* -- where values come from -------------------------------------------------------------------- */
 
 static const struct option_spec *option_named(struct bytes name)
 {
@@ -452,7 +454,7 @@ void config_free(struct config *config)
     config->allow_net_count = 0;
 }
 
-/* -- help ------------------------------------------------------------------------------------- */
+/* -- help -------------------------------------------------------------------------------------- */
 
 enum { HELP_COLUMN = 27, HELP_WIDTH = 80 };
 

@@ -24,7 +24,7 @@ enum {
     JSON_ITEM = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK
 };
 
-/* -- the list --------------------------------------------------------------------------------- */
+/* -- the list ---------------------------------------------------------------------------------- */
 
 static int out_of_memory(struct intake *in)
 {
@@ -60,7 +60,7 @@ void url_list_free(struct url_list *list)
     *list = (struct url_list){0};
 }
 
-/* -- text ------------------------------------------------------------------------------------- */
+/* -- text -------------------------------------------------------------------------------------- */
 
 /* The entries count from the start of the body's own buffer, which becomes the storage. */
 static int read_text(struct intake *in, const char *storage)
@@ -80,7 +80,7 @@ static int read_text(struct intake *in, const char *storage)
     return 0;
 }
 
-/* -- JSON values ------------------------------------------------------------------------------ */
+/* -- JSON values ------------------------------------------------------------------------------- */
 
 /* Says where in the body `at` is, and what is wrong there. */
 static int malformed(struct intake *in, const char *at, const char *what)
@@ -146,7 +146,7 @@ static int read_value(struct intake *in, json_t **ret)
     return malformed(in, in->at + position, error.text);
 }
 
-/* -- items ------------------------------------------------------------------------------------ */
+/* -- items ------------------------------------------------------------------------------------- */
 
 /* The place of an item for people, in three parts: "line " 3 "", or its index: "urls[" 2 "]". */
 struct place {
@@ -258,7 +258,7 @@ static int read_item(struct intake *in, struct place place)
     return error;
 }
 
-/* -- NDJSON and JSON bodies ------------------------------------------------------------------- */
+/* -- NDJSON and JSON bodies -------------------------------------------------------------------- */
 
 static int read_ndjson(struct intake *in)
 {
@@ -404,7 +404,7 @@ static int read_json(struct intake *in)
     return 0;
 }
 
-/* -- which of them ---------------------------------------------------------------------------- */
+/* -- which of them ----------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;

@@ -1,9 +1,12 @@
 #include "server/log.h"
 
+#include "core/async/context.h"
 #include "core/base/buffer.h"
 #include "server/json.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,6 +36,16 @@ void log_open(int fd, enum log_format format, enum log_level level)
     process_log.fd = fd;
     process_log.format = format;
     process_log.level = level;
+}
+
+CONTEXT_KEY(batch);
+
+void log_tag_batch(uint64_t number)
+{
+    char digits[24];
+    int n = snprintf(digits, sizeof digits, "%" PRIu64, number);
+
+    context_set(&batch, bytes_of(digits, (size_t)n));
 }
 
 bool log_enabled(enum log_level level)
@@ -104,6 +117,11 @@ static void write_text_line(struct buffer *line, enum log_level level,
         buffer_byte(line, '=');
         write_value(line, &fields[i]);
     }
+    struct bytes tag = context_get(&batch);
+    if (tag.len > 0) {
+        buffer_text(line, " batch=");
+        buffer_append(line, tag.ptr, tag.len);
+    }
     buffer_byte(line, '\n');
 }
 
@@ -121,6 +139,11 @@ static void write_json_line(struct buffer *line, enum log_level level,
         json_write_string(line, bytes_cstr(fields[i].key));
         buffer_byte(line, ':');
         write_value(line, &fields[i]);
+    }
+    struct bytes tag = context_get(&batch);
+    if (tag.len > 0) {
+        buffer_text(line, ",\"batch\":");
+        buffer_append(line, tag.ptr, tag.len);
     }
     buffer_text(line, "}\n");
 }

@@ -75,6 +75,12 @@ struct log_field log_errno(int error);
  */
 void log_open(int fd, enum log_format format, enum log_level level);
 
+/*
+ * Gives every line that is logged from here on a field "batch": by this task and by those that it
+ * starts, wherever they run (core/async/context.h). Without memory the field is missing.
+ */
+void log_tag_batch(uint64_t number);
+
 /* True when lines of this level are written. */
 bool log_enabled(enum log_level level);
 

@@ -11,7 +11,7 @@
  *     server/intake.h    request bodies to lists of URLs
  *     server/config.h    command line and environment     server/options.h   a batch's own
  *     server/record.h    records out (server/json.h)     server/problem.h   errors out
- *     server/log.h       standard error
+ *     server/log.h       standard error                  server/report.h   what the runtime does
  *     core/async/        futures, tasks on loop, thread and process: everything above runs on it
  *     core/fetch/        URLs to pages: queues, guard, libcurl
  *     parsers/           pages to titles, in sandboxed worker processes
@@ -24,6 +24,7 @@
 #include "parsers/parse_page.h"
 #include "server/config.h"
 #include "server/log.h"
+#include "server/report.h"
 #include "server/serve.h"
 #include "server/version.h"
 
@@ -52,6 +53,7 @@ static void take_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -78,6 +80,8 @@ static int run(const struct config *config)
     async_configure(&(struct async_options){
         .workers = (unsigned)config->workers,
         .request_bytes = config->max_page_bytes + PARSE_REQUEST_OVERHEAD,
+        .slow_callback_ns = config->slow_callback_ms * NS_PER_MS,
+        .hooks = report_hooks(),
     });
 
     future *served = serve(config);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* -- the table -------------------------------------------------------------------------------- */
+/* -- the table --------------------------------------------------------------------------------- */
 
 enum option_kind { OPTION_NUMBER, OPTION_FIELDS, OPTION_ORDER, OPTION_AGENT };
 
@@ -65,7 +65,7 @@ void options_init(struct batch_options *ret, const struct config *limits)
     snprintf(ret->user_agent, sizeof ret->user_agent, "%s", limits->user_agent);
 }
 
-/* -- values ----------------------------------------------------------------------------------- */
+/* -- values ------------------------------------------------------------------------------------ */
 
 /* The value of an option: JSON, or where `json` is NULL the decoded text of a query string. */
 struct value {
@@ -250,7 +250,7 @@ static int set_option(struct batch_options *options, const struct config *limits
     return -EINVAL;
 }
 
-/* -- where values come from ------------------------------------------------------------------- */
+/* -- where values come from -------------------------------------------------------------------- */
 
 int options_from_json(struct batch_options *options, const struct config *limits,
                       const json_t *object, struct problem *problem)

@@ -9,6 +9,7 @@
 #include "server/batch.h"
 #include "server/http.h"
 #include "server/log.h"
+#include "server/report.h"
 #include "server/version.h"
 
 #include <errno.h>
@@ -73,6 +74,10 @@ static void on_signal(void *arg, int fd, uint32_t events)
     (void)events;
     if (read(fd, &info, sizeof info) != sizeof info)
         return;
+    if (info.ssi_signo == SIGUSR1) {
+        report_tasks();
+        return;
+    }
     log_info("stopping", log_text("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"),
              log_unsigned("exchanges", http_exchanges(d->http)));
     if (d->stop) {
@@ -118,6 +123,7 @@ static bool watch_signals(struct daemon *d)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
     d->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return d->signals >= 0 && loop_watch(d->signals, EPOLLIN, on_signal, d) == 0;
 }
@@ -144,7 +150,7 @@ static bool build(struct daemon *d)
         .hold_bytes = HOLD_BYTES,
         .max_page_bytes = c->max_page_bytes,
     });
-    d->batches.scope = scope_new(CLOCK_NEVER);
+    d->batches.scope = scope_new(CLOCK_NEVER, 0);
     if (!d->batches.fetcher || !d->batches.scope || !watch_signals(d)) {
         log_error("the daemon cannot be set up", log_errno(errno ? errno : ENOMEM));
         return false;
@@ -168,6 +174,7 @@ static bool build(struct daemon *d)
     }
     log_info("listening", log_text("address", http_address(d->http)),
              log_text("version", SKIMD_VERSION), log_unsigned("workers", c->workers));
+    report_slow_callbacks();
     return true;
 }
 

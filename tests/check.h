@@ -13,10 +13,23 @@
     X(future)                                                                                      \
     X(task)                                                                                        \
     X(scope)                                                                                       \
+    X(scope_policy)                                                                                \
+    X(debug)                                                                                       \
+    X(million)                                                                                     \
     X(channel)                                                                                     \
     X(map)                                                                                         \
+    X(combine)                                                                                     \
+    X(as_completed)                                                                                \
+    X(context)                                                                                     \
     X(thread_pool)                                                                                 \
+    X(mock)                                                                                        \
+    X(races)                                                                                       \
     X(process_pool)                                                                                \
+    X(process_kill)                                                                                \
+    X(process_loss)                                                                                \
+    X(process_queue)                                                                               \
+    X(quarantine)                                                                                  \
+    X(worker)                                                                                      \
     X(sandbox)                                                                                     \
     X(guard)                                                                                       \
     X(target)                                                                                      \

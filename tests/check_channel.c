@@ -148,6 +148,35 @@ START_TEST(a_close_tells_who_waits_for_an_item)
 }
 END_TEST
 
+/* _i: 0 it is closed; 1 it is dropped; 2 it was closed before. */
+START_TEST(who_wants_to_hear_of_the_close_does)
+{
+    struct channel *c = new_channel(1);
+    struct items items;
+
+    items_init(&items);
+    expect_ok(channel_put(c, &items.item[0]));
+    if (_i == 2)
+        channel_close(c);
+    future *closed = channel_closed(c), *given_up = channel_closed(c);
+    if (_i < 2) {
+        future_cancel(given_up);
+        ck_assert_int_eq(get(c), 0);
+        let_loop_turn();
+        ck_assert(!future_settled(closed));
+        expect(given_up, FUTURE_CANCELLED, -ECANCELED);
+        given_up = NULL;
+    }
+    if (_i == 0)
+        channel_close(c);
+    else if (_i == 1)
+        c = channel_drop(c);
+    expect_ok(closed);
+    future_drop(given_up);
+    channel_drop(c);
+}
+END_TEST
+
 START_TEST(dropping_a_channel_destroys_what_nobody_got)
 {
     struct channel *c = new_channel(3);
@@ -364,6 +393,7 @@ Suite *suite_channel(void)
     tcase_add_test(order, many_threads_put_and_a_task_gets_everything_in_each_ones_order);
     tcase_add_test(closing, a_close_fails_parked_and_later_puts_but_keeps_what_is_inside);
     tcase_add_test(closing, a_close_tells_who_waits_for_an_item);
+    tcase_add_loop_test(closing, who_wants_to_hear_of_the_close_does, 0, 3);
     tcase_add_test(closing, dropping_a_channel_destroys_what_nobody_got);
     tcase_add_test(closing, dropping_a_channel_ends_those_who_still_wait_in_it);
     tcase_add_test(cancelling, cancel_of_a_parked_put_destroys_its_item_once);

@@ -565,7 +565,7 @@ END_TEST
 START_TEST(a_cancelled_scope_ends_its_transfers_and_its_queue)
 {
     future *many[MANY];
-    struct scope *scope = scope_new(CLOCK_NEVER);
+    struct scope *scope = scope_new(CLOCK_NEVER, 0);
 
     start_many(scope, many, "/hold/x");
     ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, options.per_origin, PATIENCE_MS));
@@ -587,7 +587,7 @@ END_TEST
 
 START_TEST(a_scope_deadline_cancels_a_retry_that_waits)
 {
-    struct scope *scope = scope_new(clock_after_ms(clock_now_ns(), 300));
+    struct scope *scope = scope_new(clock_after_ms(clock_now_ns(), 300), 0);
 
     options.retries = 10;
     future *f = get_path(scope, "/status/503?after=20");

@@ -21,7 +21,7 @@ static const struct config limits = {
 
 static struct problem problem;
 
-/* -- options ---------------------------------------------------------------------------------- */
+/* -- options ----------------------------------------------------------------------------------- */
 
 static int from_query(struct batch_options *ret, const char *query)
 {
@@ -211,7 +211,7 @@ START_TEST(a_user_agent_is_as_long_as_it_may_be_and_no_longer)
 }
 END_TEST
 
-/* -- intake ----------------------------------------------------------------------------------- */
+/* -- intake ------------------------------------------------------------------------------------ */
 
 static struct url_list list;
 static struct batch_options options;

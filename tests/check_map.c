@@ -198,7 +198,7 @@ END_TEST
 
 START_TEST(a_map_ends_with_the_scope_that_it_was_started_in)
 {
-    struct scope *s = scope_new(CLOCK_NEVER);
+    struct scope *s = scope_new(CLOCK_NEVER, 0);
     future *f = map_in(s, COUNT, 10, start_piece, &work);
 
     let_loop_turn();

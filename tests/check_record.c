@@ -281,7 +281,7 @@ START_TEST(random_bytes_as_url_and_title_give_one_line_of_valid_json)
 }
 END_TEST
 
-/* -- the log ---------------------------------------------------------------------------------- */
+/* -- the log ----------------------------------------------------------------------------------- */
 
 /* Reads what was logged into a pipe, and leaves the log as it was. */
 struct log_capture {

@@ -1,5 +1,6 @@
 /* What a worker process cannot do, and what it does not have or know. */
 #include "core/async/async.h"
+#include "core/async/sandbox.h"
 #include "core/base/clock.h"
 #include "tests/check.h"
 #include "tests/support/async_fixture.h"
@@ -8,12 +9,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,7 +41,7 @@ START_TEST(a_worker_that_asks_the_kernel_for_more_dies)
         future *f = start_order(plain_order, CALL_KERNEL, calls[i].call);
         ck_assert_int_eq(future_wait(f, CLOCK_NEVER), 0);
         ck_assert_msg(future_error(f) == -EOWNERDEAD, "call %d was allowed", calls[i].call);
-        ck_assert_int_eq(async_workers_lost(), ++lost);
+        ck_assert_int_eq(async_stats().workers_lost, ++lost);
         future_drop(f);
     }
     check_strength();
@@ -135,6 +139,83 @@ START_TEST(a_worker_is_confined_before_it_serves)
 }
 END_TEST
 
+START_TEST(a_worker_cannot_write_to_its_request)
+{
+    future *f = start_order(plain_order, WRITE_REQUEST, 0);
+
+    expect_ok(future_ref(f));
+    ck_assert_int_eq(answer_of(f)->number, EACCES);
+    future_drop(f);
+}
+END_TEST
+
+/* -- Landlock ---------------------------------------------------------------------------------- */
+
+/* Exit statuses of a process that has confined itself, and what it could do nevertheless. */
+enum { CONFINED, NOT_CONFINED, OPENED, LISTED, MADE, CONNECTED, SIGNALLED, CANNOT_READ };
+
+static int try_to_connect(int port)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int rc = connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ? errno : 0;
+
+    close(fd);
+    return rc;
+}
+
+static int confine_and_try(long version, int port)
+{
+    bool files = !(SANITIZED_ADDRESS || SANITIZED_THREAD); /* their runtimes open some */
+    int before = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    char byte;
+
+    if (sandbox_confine_files() < 0)
+        return NOT_CONFINED;
+    if (files && (open("/dev/zero", O_RDONLY | O_CLOEXEC) >= 0 || errno != EACCES))
+        return OPENED;
+    if (files && (opendir("/") || errno != EACCES))
+        return LISTED;
+    if (files && (mkdir("sandbox-made-this", 0700) == 0 || errno != EACCES))
+        return MADE;
+    if (version >= 4 && try_to_connect(port) != EACCES)
+        return CONNECTED;
+    if (version >= 6 && (kill(getppid(), 0) == 0 || errno != EPERM))
+        return SIGNALLED;
+    return read(before, &byte, 1) == 1 ? CONFINED : CANNOT_READ;
+}
+
+START_TEST(beneath_the_filter_landlock_forbids_files_connections_and_signals)
+{
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t length = sizeof address;
+    int status, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (version < 1) { /* then workers do without */
+        close(listener);
+        return;
+    }
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    pid_t child = fork(); /* this process has no other thread */
+    if (child == 0)
+        _exit(confine_and_try(version, ntohs(address.sin_port)));
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), CONFINED);
+    close(listener);
+}
+END_TEST
+
+/* -- the end of the parent --------------------------------------------------------------------- */
+
 /* A process with a runtime of its own, which tells its workers' pids and then only waits. */
 static void live_until_killed(int tell)
 {
@@ -188,6 +269,8 @@ Suite *suite_sandbox(void)
     tcase_add_test(sandbox, a_worker_has_no_descriptor_of_its_parent);
     tcase_add_test(sandbox, a_worker_does_not_know_its_parents_environment);
     tcase_add_test(sandbox, a_worker_is_confined_before_it_serves);
+    tcase_add_test(sandbox, a_worker_cannot_write_to_its_request);
+    tcase_add_test(sandbox, beneath_the_filter_landlock_forbids_files_connections_and_signals);
     tcase_add_test(sandbox, workers_die_with_their_parent);
     return suite;
 }

@@ -103,7 +103,7 @@ TASK(suicide_task, ON_LOOP, sizeof(struct suicide), .step = suicide_step, .drop 
 
 static struct scope *new_scope(uint64_t deadline_ns)
 {
-    struct scope *s = scope_new(deadline_ns);
+    struct scope *s = scope_new(deadline_ns, 0);
 
     ck_assert_ptr_nonnull(s);
     return s;
@@ -319,7 +319,7 @@ static int nest_step(task *t, void *frame)
     struct nest *n = frame;
 
     BEGIN(t);
-    *n->ret_scope = scope_new(n->deadline_ns);
+    *n->ret_scope = scope_new(n->deadline_ns, 0);
     if (!*n->ret_scope) {
         task_fail(t, -ESRCH, NULL, NULL);
         return TASK_FINISHED;
@@ -421,7 +421,7 @@ static int late_scope_step(task *t, void *frame)
 
     BEGIN(t);
     AWAIT(t, s->sleep, future_at(CLOCK_NEVER));
-    if (scope_new(CLOCK_NEVER) == NULL)
+    if (scope_new(CLOCK_NEVER, 0) == NULL)
         task_fail(t, -ECANCELED, NULL, NULL);
     END(t);
 }

@@ -473,6 +473,40 @@ START_TEST(sigterm_does_not_wait_for_a_client_that_does_not_read)
 }
 END_TEST
 
+START_TEST(sigusr1_lists_what_is_under_way)
+{
+    struct buffer in = {0}, log = {0};
+
+    for (int i = 0; i < 3; i++)
+        add("/hold/x");
+    int fd = daemon_open_scrape(&skimd, "", buffer_bytes(&list));
+    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, 3, PATIENCE_MS));
+    kill(skimd.pid, SIGUSR1);
+    ck_assert(read_until(skimd.log, &log, "3 item_task parked at server/batch.c:"));
+    ck_assert(read_until(skimd.log, &log, ", awaits #"));
+    origin_release(origin);
+    ck_assert(read_until(fd, &in, "\"type\":\"end\""));
+    ck_assert(read_until(skimd.log, &log, "\"batch\":1}")); /* the line of the batch's end */
+    close(fd);
+    buffer_free(&in);
+    buffer_free(&log);
+}
+END_TEST
+
+START_TEST(a_lost_worker_is_logged)
+{
+    pid_t workers[8];
+    struct buffer log = {0};
+
+    size_t n = daemon_workers(&skimd, workers, 8);
+    ck_assert_uint_gt(n, 0);
+    kill(workers[0], SIGKILL);
+    ck_assert(read_until(skimd.log, &log, "\"a worker was lost\""));
+    ck_assert(read_until(skimd.log, &log, "\"signal\":\"KILL\""));
+    buffer_free(&log);
+}
+END_TEST
+
 START_TEST(workers_do_not_outlive_a_killed_daemon)
 {
     pid_t workers[16];
@@ -527,6 +561,8 @@ Suite *suite_scrape(void)
     tcase_add_test(tc, sigterm_lets_a_batch_finish);
     tcase_add_test(tc, sigterm_gives_back_what_does_not_finish_in_time);
     tcase_add_test(tc, sigterm_does_not_wait_for_a_client_that_does_not_read);
+    tcase_add_test(tc, sigusr1_lists_what_is_under_way);
+    tcase_add_test(tc, a_lost_worker_is_logged);
     tcase_add_test(tc, workers_do_not_outlive_a_killed_daemon);
     suite_add_tcase(s, tc);
     return s;

@@ -459,7 +459,7 @@ START_TEST(starts_that_race_with_their_scopes_cancel_drop_each_frame_once)
     pthread_barrier_init(&s.line, NULL, 2);
     ck_assert_int_eq(pthread_create(&thread, NULL, racing_starter, &s), 0);
     for (int i = 0; i < ROUNDS; i++) {
-        s.scope = scope_new(CLOCK_NEVER);
+        s.scope = scope_new(CLOCK_NEVER, 0);
         s.started = -1;
         pthread_barrier_wait(&s.line);
         while (s.started < i % BURST)

@@ -110,13 +110,143 @@ START_TEST(nested_waits_end_though_every_thread_wants_to_wait)
 }
 END_TEST
 
-START_TEST(the_only_thread_must_not_wait)
+START_TEST(the_only_thread_runs_what_it_waits_for_itself)
 {
     atomic_int waited = 0, refused = 0;
 
     async_reconfigure(1, 1, 0);
     expect_ok(task_start(&nested_task, &(struct nested){&waited, &refused}));
-    ck_assert_int_eq(refused, 1);
+    ck_assert_int_eq(waited, 1);
+}
+END_TEST
+
+/* Starts one that waits for one that waits ... so deep, all on the stack of the first. */
+struct depth {
+    int left;
+    atomic_int *ran, *refused;
+};
+
+static void go_deeper(task *t, void *frame);
+
+TASK(deeper_task, ON_THREAD, sizeof(struct depth), .run = go_deeper);
+
+static void go_deeper(task *t, void *frame)
+{
+    struct depth *d = frame;
+
+    (void)t;
+    atomic_fetch_add(d->ran, 1);
+    if (d->left == 0)
+        return;
+    future *f = task_start(&deeper_task, &(struct depth){d->left - 1, d->ran, d->refused});
+    if (future_wait(f, CLOCK_NEVER) == -EDEADLK)
+        atomic_fetch_add(d->refused, 1);
+    future_drop(f);
+}
+
+START_TEST(a_chain_of_waits_does_not_eat_the_stack)
+{
+    enum { DEPTH = 10000 };
+    atomic_int ran = 0, refused = 0;
+
+    async_reconfigure(1, 1, 0);
+    expect_ok(task_start(&deeper_task, &(struct depth){DEPTH, &ran, &refused}));
+    async_stop(); /* those whose waits were refused have started others before */
+    ck_assert_int_ge(ran, 64);
+    ck_assert_int_le(ran, DEPTH + 1);
+    ck_assert_int_le(refused, DEPTH / 64 + 1);
+}
+END_TEST
+
+/* Waits for what never comes: only a pending promise, no task that it could run. */
+struct promise_wait {
+    future *never;
+};
+
+static void wait_for_promise(task *t, void *frame)
+{
+    int rc = future_wait(((struct promise_wait *)frame)->never, CLOCK_NEVER);
+
+    task_fail(t, rc ? rc : -EBADE, NULL, NULL);
+}
+
+TASK(promise_wait_task, ON_THREAD, sizeof(struct promise_wait), .run = wait_for_promise);
+
+START_TEST(the_last_thread_that_does_not_wait_must_not)
+{
+    future *never;
+    promise *p = new_promise(&never);
+
+    async_stop();
+    async_reconfigure(1, 1, 0);
+    expect(task_start(&promise_wait_task, &(struct promise_wait){never}), FUTURE_FAILED, -EDEADLK);
+    promise_cancel(p);
+    promise_drop(p);
+    future_drop(never);
+}
+END_TEST
+
+/* Tasks in a ring, each waiting for the next one. */
+struct ring {
+    future **futures;
+    int index, size;
+    atomic_int *refused;
+};
+
+static void wait_in_ring(task *t, void *frame)
+{
+    struct ring *r = frame;
+
+    int rc = future_wait(r->futures[(r->index + 1) % r->size], CLOCK_NEVER);
+    if (rc == -EDEADLK)
+        atomic_fetch_add(r->refused, 1);
+    else if (rc != 0)
+        task_fail(t, rc, NULL, NULL);
+}
+
+TASK(ring_task, ON_THREAD, sizeof(struct ring), .run = wait_in_ring);
+
+/* Holds the pool until all futures of the ring are known. */
+struct gate {
+    pthread_barrier_t *open;
+};
+
+static void hold(task *t, void *frame)
+{
+    (void)t;
+    pthread_barrier_wait(((struct gate *)frame)->open);
+}
+
+TASK(gate_task, ON_THREAD, sizeof(struct gate), .run = hold);
+
+static void run_ring(unsigned threads, int size)
+{
+    pthread_barrier_t open;
+    future *gates[8], *f[16];
+    atomic_int refused = 0;
+
+    async_stop();
+    async_reconfigure(threads, 1, 0);
+    pthread_barrier_init(&open, NULL, threads + 1);
+    for (unsigned i = 0; i < threads; i++)
+        gates[i] = task_start(&gate_task, &(struct gate){&open});
+    for (int i = 0; i < size; i++)
+        f[i] = task_start(&ring_task, &(struct ring){f, i, size, &refused});
+    pthread_barrier_wait(&open);
+    for (unsigned i = 0; i < threads; i++)
+        expect_ok(gates[i]);
+    for (int i = 0; i < size; i++)
+        expect_ok(f[i]);
+    ck_assert_int_ge(refused, 1); /* a ring has no end of its own */
+    pthread_barrier_destroy(&open);
+}
+
+/* Of one task more than threads, of fewer, of many more. */
+START_TEST(rings_of_waits_end_with_one_that_is_refused)
+{
+    for (unsigned threads = 1; threads <= 4; threads++)
+        for (int size = 1; size <= 10; size++)
+            run_ring(threads, size);
 }
 END_TEST
 
@@ -182,11 +312,130 @@ START_TEST(a_pool_thread_cannot_stop_the_runtime)
 }
 END_TEST
 
+/* -- abandoning -------------------------------------------------------------------------------- */
+
+/* Blocks until it is let go, deaf to its cancel. */
+struct deaf {
+    pthread_barrier_t *begun, *let_go;
+    atomic_int *drops, *destroyed;
+};
+
+static void count_destroyed(void *value)
+{
+    atomic_fetch_add((atomic_int *)value, 1);
+}
+
+static void be_deaf(task *t, void *frame)
+{
+    struct deaf *d = frame;
+
+    pthread_barrier_wait(d->begun);
+    pthread_barrier_wait(d->let_go);
+    if (!task_cancelled(t))
+        task_fail(t, -EBADE, NULL, NULL);
+    future_drop(task_start(&nothing_task, NULL)); /* its scope may have ended */
+    task_return(t, d->destroyed, count_destroyed);
+}
+
+static void deaf_drop(void *frame)
+{
+    atomic_fetch_add(((struct deaf *)frame)->drops, 1);
+}
+
+TASK(deaf_task, ON_THREAD, sizeof(struct deaf), .run = be_deaf, .drop = deaf_drop,
+     .abandonable = true);
+TASK(deaf_kept_task, ON_THREAD, sizeof(struct deaf), .run = be_deaf, .drop = deaf_drop);
+
+START_TEST(an_abandonable_task_is_cancelled_though_it_goes_on)
+{
+    pthread_barrier_t begun, let_go;
+    atomic_int drops = 0, destroyed = 0;
+
+    async_reconfigure(1, 1, 0);
+    pthread_barrier_init(&begun, NULL, 2);
+    pthread_barrier_init(&let_go, NULL, 2);
+    struct scope *s = scope_new(CLOCK_NEVER, 0);
+    future *f = task_start_in(s, &deaf_task, &(struct deaf){&begun, &let_go, &drops, &destroyed});
+    pthread_barrier_wait(&begun);
+    future_cancel(f);
+    expect(f, FUTURE_CANCELLED, -ECANCELED);
+    expect_ok(scope_close(s)); /* nothing in the scope any more */
+    scope_drop(s);
+    ck_assert_int_eq(drops, 0);
+    ck_assert_int_eq(async_stats().threads_abandoned, 1);
+    expect_ok(task_start(&nothing_task, NULL)); /* on a thread that has taken the place */
+
+    pthread_barrier_wait(&let_go);
+    ck_assert_int_eq(async_stop(), 0); /* joins it */
+    ck_assert_int_eq(drops, 1);
+    ck_assert_int_eq(destroyed, 1);
+    ck_assert_int_eq(async_stats().threads_abandoned, 0);
+    pthread_barrier_destroy(&begun);
+    pthread_barrier_destroy(&let_go);
+}
+END_TEST
+
+START_TEST(a_task_that_must_not_be_abandoned_is_waited_for)
+{
+    pthread_barrier_t begun, let_go;
+    atomic_int drops = 0, destroyed = 0;
+
+    pthread_barrier_init(&begun, NULL, 2);
+    pthread_barrier_init(&let_go, NULL, 2);
+    future *f = task_start(&deaf_kept_task, &(struct deaf){&begun, &let_go, &drops, &destroyed});
+    pthread_barrier_wait(&begun);
+    future_cancel(f);
+    let_loop_turn();
+    ck_assert(!future_settled(f));
+    pthread_barrier_wait(&let_go);
+    expect_ok(f);
+    ck_assert_int_eq(destroyed, 1);
+    pthread_barrier_destroy(&begun);
+    pthread_barrier_destroy(&let_go);
+}
+END_TEST
+
+START_TEST(no_more_threads_are_abandoned_than_there_should_be)
+{
+    enum { SIZE = 2 };
+    pthread_barrier_t begun, let_go;
+    atomic_int drops = 0, destroyed = 0;
+    future *f[2 * SIZE];
+
+    async_reconfigure(SIZE, 1, 0);
+    pthread_barrier_init(&begun, NULL, 2);
+    pthread_barrier_init(&let_go, NULL, 2 * SIZE + 1);
+    for (int i = 0; i < 2 * SIZE; i++) {
+        f[i] = task_start(&deaf_task, &(struct deaf){&begun, &let_go, &drops, &destroyed});
+        pthread_barrier_wait(&begun);
+        future_cancel(f[i]);
+        let_loop_turn();
+        ck_assert_int_eq(future_settled(f[i]), i < SIZE);
+    }
+    pthread_barrier_wait(&let_go);
+    for (int i = 0; i < 2 * SIZE; i++)
+        expect(f[i], i < SIZE ? FUTURE_CANCELLED : FUTURE_OK, i < SIZE ? -ECANCELED : 0);
+    pthread_barrier_t all;
+    pthread_barrier_init(&all, NULL, SIZE); /* strength again, and no surplus needed for it */
+    for (int i = 0; i < SIZE; i++)
+        f[i] = task_start(&meet_task, &(struct meeting){&all});
+    for (int i = 0; i < SIZE; i++)
+        expect_ok(f[i]);
+    async_stop();
+    ck_assert_int_eq(drops, 2 * SIZE);
+    ck_assert_int_eq(destroyed, 2 * SIZE);
+    pthread_barrier_destroy(&all);
+    pthread_barrier_destroy(&begun);
+    pthread_barrier_destroy(&let_go);
+}
+END_TEST
+
 Suite *suite_thread_pool(void)
 {
     Suite *suite = suite_create("thread_pool");
     TCase *work = tcase_create("work"), *waiting = tcase_create("waiting");
-    TCase *cases[] = {work, waiting};
+    TCase *abandoning = tcase_create("abandoning");
+    TCase *cases[] = {work, waiting, abandoning};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tcase_add_checked_fixture(cases[i], async_setup, async_teardown);
@@ -196,9 +445,15 @@ Suite *suite_thread_pool(void)
     tcase_add_test(work, as_many_tasks_as_threads_run_at_the_same_time);
     tcase_add_test(work, one_thread_runs_its_tasks_in_order);
     tcase_add_test(waiting, nested_waits_end_though_every_thread_wants_to_wait);
-    tcase_add_test(waiting, the_only_thread_must_not_wait);
+    tcase_add_test(waiting, the_only_thread_runs_what_it_waits_for_itself);
+    tcase_add_test(waiting, a_chain_of_waits_does_not_eat_the_stack);
+    tcase_add_test(waiting, the_last_thread_that_does_not_wait_must_not);
+    tcase_add_test(waiting, rings_of_waits_end_with_one_that_is_refused);
     tcase_add_test(waiting, a_settled_future_answers_on_a_thread_that_must_not_wait);
     tcase_add_test(waiting, a_wait_that_timed_out_does_not_count_as_blocked);
     tcase_add_test(waiting, a_pool_thread_cannot_stop_the_runtime);
+    tcase_add_test(abandoning, an_abandonable_task_is_cancelled_though_it_goes_on);
+    tcase_add_test(abandoning, a_task_that_must_not_be_abandoned_is_waited_for);
+    tcase_add_test(abandoning, no_more_threads_are_abandoned_than_there_should_be);
     return suite;
 }

@@ -3,6 +3,9 @@
 #define SKIMD_ASYNC_ASYNC_H
 
 #include "core/async/channel.h"
+#include "core/async/combine.h"
+#include "core/async/context.h"
+#include "core/async/debug.h"
 #include "core/async/future.h"
 #include "core/async/map.h"
 #include "core/async/runtime.h"

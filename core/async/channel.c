@@ -1,6 +1,7 @@
 /*
- * A ring of items under a mutex, and two queues of those who wait: putters, each with the item
- * that found no place, and getters, who are only told that there may be something.
+ * A ring of items under a mutex, and three queues of those who wait: putters, each with the item
+ * that found no place, and getters and closers, who are only told that there may be something, or
+ * that there will be nothing more.
  *
  * Promises are settled after the lock is released; a waiter is taken off its queue under the lock
  * before that, so exactly one of "served" and "cancelled" happens to it.
@@ -18,7 +19,7 @@ struct channel {
     atomic_uint references; /* one of all owners together, one a parked waiter */
     pthread_mutex_t lock;
     bool closed;
-    struct list putters, getters;
+    struct list putters, getters, closers;
     destroy_fn *destroy;
     size_t capacity, count, head;
     void *items[];
@@ -44,6 +45,7 @@ struct channel *channel_new(size_t capacity, destroy_fn *destroy)
     pthread_mutex_init(&c->lock, NULL);
     list_init(&c->putters);
     list_init(&c->getters);
+    list_init(&c->closers);
     c->destroy = destroy;
     c->capacity = capacity;
     return c;
@@ -209,6 +211,17 @@ future *channel_ready(struct channel *c)
     return f;
 }
 
+future *channel_closed(struct channel *c)
+{
+    future *f = future_done();
+
+    pthread_mutex_lock(&c->lock);
+    if (!c->closed && !(f = park(c, &c->closers, NULL)))
+        f = future_out_of_memory();
+    pthread_mutex_unlock(&c->lock);
+    return f;
+}
+
 void channel_close(struct channel *c)
 {
     pthread_mutex_lock(&c->lock);
@@ -217,5 +230,7 @@ void channel_close(struct channel *c)
         serve_parked(link, -EPIPE);
     for (struct list *link; (link = list_pop_front(&c->getters));)
         serve_parked(link, c->count > 0 ? 0 : -EPIPE);
+    for (struct list *link; (link = list_pop_front(&c->closers));)
+        serve_parked(link, 0);
     pthread_mutex_unlock(&c->lock);
 }

@@ -37,6 +37,12 @@ bool channel_try_get(struct channel *c, void **ret_item);
  */
 future *channel_ready(struct channel *c);
 
+/*
+ * Settles ok when the channel is closed: for whoever puts, while there is nothing to put. Until
+ * then it keeps the memory of the channel, but not the channel open.
+ */
+future *channel_closed(struct channel *c);
+
 /* Closes: later and parked puts fail with -EPIPE; what is inside can still be got. */
 void channel_close(struct channel *c);
 

@@ -26,6 +26,8 @@ static future shared_out_of_memory = {
 static future shared_broken_pipe = {
     .class = &shared_class, .state = FUTURE_FAILED, .error = -EPIPE};
 
+static future shared_invalid = {.class = &shared_class, .state = FUTURE_FAILED, .error = -EINVAL};
+
 future *future_done(void)
 {
     return &shared_done;
@@ -46,20 +48,16 @@ future *future_broken_pipe(void)
     return &shared_broken_pipe;
 }
 
-/* -- references -------------------------------------------------------------------------------- */
-
-static void run_cancel(struct job *job)
+future *future_invalid(void)
 {
-    future *f = CONTAINER_OF(job, future, cancel_job);
-
-    if (!future_settled(f))
-        f->class->cancel(f);
-    future_drop(f);
+    return &shared_invalid;
 }
+
+/* -- references -------------------------------------------------------------------------------- */
 
 void future_init(future *f, const struct future_class *class, unsigned references)
 {
-    *f = (future){.class = class, .cancel_job.run = run_cancel};
+    *f = (future){.class = class};
     atomic_init(&f->references, references);
     list_init(&f->waiters);
     count(COUNT_FUTURES, 1);
@@ -72,33 +70,71 @@ future *future_ref(future *f)
     return f;
 }
 
+/* The last reference is gone: nobody can ask any more. */
+static void report_unseen(const future *f)
+{
+    const struct async_hooks *hooks = runtime_hooks();
+    const task *t = task_of(f);
+
+    if (hooks->unseen_failure)
+        hooks->unseen_failure(t ? t->def->name : NULL, f->error);
+}
+
+static void destroy_future(future *f)
+{
+    if (future_peek_state(f) == FUTURE_FAILED && !atomic_load(&f->seen))
+        report_unseen(f);
+    if (f->destroy)
+        f->destroy(f->value);
+    f->class->release(f);
+    count(COUNT_FUTURES, -1);
+}
+
 future *future_drop(future *f)
 {
     if (f && f->class->release &&
-        atomic_fetch_sub_explicit(&f->references, 1, memory_order_acq_rel) == 1) {
-        if (f->destroy)
-            f->destroy(f->value);
-        f->class->release(f);
-        count(COUNT_FUTURES, -1);
-    }
+        atomic_fetch_sub_explicit(&f->references, 1, memory_order_acq_rel) == 1)
+        destroy_future(f);
     return NULL;
 }
 
 /* -- state ------------------------------------------------------------------------------------- */
 
+bool future_settled(const future *f)
+{
+    return future_peek_state(f) != FUTURE_PENDING;
+}
+
 enum future_state future_state(const future *f)
 {
-    return atomic_load_explicit(&f->state, memory_order_acquire);
+    enum future_state state = future_peek_state(f);
+
+    if (state == FUTURE_FAILED && !atomic_load_explicit(&f->seen, memory_order_relaxed)) {
+        future *looked_at = (future *)(uintptr_t)f; /* who looks does not change what there is */
+        atomic_store_explicit(&looked_at->seen, true, memory_order_relaxed);
+    }
+    return state;
 }
 
 const void *future_value(const future *f)
 {
-    return future_settled(f) ? f->value : NULL;
+    return future_state(f) == FUTURE_PENDING ? NULL : f->value;
 }
 
 int future_error(const future *f)
 {
-    return future_settled(f) ? f->error : 0;
+    return future_state(f) == FUTURE_PENDING ? 0 : f->error;
+}
+
+/* With the lock held, which this releases. */
+static void settle_locked(future *f, enum future_state state)
+{
+    atomic_store_explicit(&f->state, state, memory_order_release);
+    for (struct list *link; (link = list_pop_front(&f->waiters));) {
+        struct waiter *w = CONTAINER_OF(link, struct waiter, link);
+        w->fire(w);
+    }
+    tiny_unlock(&f->lock);
 }
 
 int future_settle(future *f, enum future_state state, int error, void *value, destroy_fn *destroy)
@@ -113,13 +149,14 @@ int future_settle(future *f, enum future_state state, int error, void *value, de
     f->error = error;
     f->value = value;
     f->destroy = destroy;
-    atomic_store_explicit(&f->state, state, memory_order_release);
-    for (struct list *link; (link = list_pop_front(&f->waiters));) {
-        struct waiter *w = CONTAINER_OF(link, struct waiter, link);
-        w->fire(w);
-    }
-    tiny_unlock(&f->lock);
+    settle_locked(f, state);
     return 0;
+}
+
+void future_settle_kept(future *f)
+{
+    tiny_lock(&f->lock);
+    settle_locked(f, f->outcome);
 }
 
 bool future_add_waiter(future *f, struct waiter *w)
@@ -146,49 +183,91 @@ int future_cancel(future *f)
 {
     if (future_settled(f))
         return -EALREADY;
-    if (f->class->cancel && !atomic_exchange(&f->cancel_asked, true)) {
-        future_ref(f);
-        loop_post(&f->cancel_job);
-    }
+    if (f->class->ask_cancel && !atomic_exchange(&f->cancel_asked, true))
+        f->class->ask_cancel(future_ref(f));
     return 0;
 }
 
 /* -- waiting on a thread ----------------------------------------------------------------------- */
 
 struct thread_waiter {
-    struct waiter waiter;
-    sem_t settled;
+    struct waiter settled, late;
+    sem_t wake;
+    bool pool;
+    atomic_bool woken;
 };
 
-static void wake_thread(struct waiter *w)
+/* By the first of the two; the other may come, too. */
+static void wake_thread(struct thread_waiter *w)
 {
-    sem_post(&CONTAINER_OF(w, struct thread_waiter, waiter)->settled);
+    if (atomic_exchange(&w->woken, true))
+        return;
+    if (w->pool)
+        thread_pool_goes_on();
+    sem_post(&w->wake);
 }
 
-static int block(future *f, uint64_t deadline_ns)
+static void wake_settled(struct waiter *waiter)
 {
-    struct thread_waiter w = {.waiter.fire = wake_thread};
+    wake_thread(CONTAINER_OF(waiter, struct thread_waiter, settled));
+}
+
+static void wake_late(struct waiter *waiter)
+{
+    wake_thread(CONTAINER_OF(waiter, struct thread_waiter, late));
+}
+
+static void sleep_until(struct thread_waiter *w, uint64_t deadline_ns)
+{
     struct timespec until = {.tv_sec = (time_t)(deadline_ns / NS_PER_SEC),
                              .tv_nsec = (long)(deadline_ns % NS_PER_SEC)};
-    int rc = 0;
+    int rc;
 
-    sem_init(&w.settled, 0, 0);
-    if (future_add_waiter(f, &w.waiter)) {
-        do
-            rc = deadline_ns == CLOCK_NEVER ? sem_wait(&w.settled)
-                                            : sem_clockwait(&w.settled, CLOCK_MONOTONIC, &until);
-        while (rc < 0 && errno == EINTR);
-        /* Also when it was told: the settler may still be inside sem_post. */
-        future_remove_waiter(f, &w.waiter);
+    do
+        rc = deadline_ns == CLOCK_NEVER ? sem_wait(&w->wake)
+                                        : sem_clockwait(&w->wake, CLOCK_MONOTONIC, &until);
+    while (rc < 0 && errno == EINTR);
+}
+
+/* Until `f` or `late` (NULL: none) is settled, or the kernel's clock says `deadline_ns`. */
+static void block(future *f, future *late, uint64_t deadline_ns)
+{
+    struct thread_waiter w = {
+        .settled.fire = wake_settled, .late.fire = wake_late, .pool = thread_role == ROLE_POOL};
+
+    if (!future_add_waiter(f, &w.settled))
+        return;
+    sem_init(&w.wake, 0, 0);
+    list_init(&w.late.link);
+    bool sleeps = !late || future_add_waiter(late, &w.late);
+    if (w.pool) /* not sooner: who settles now says that it goes on */
+        thread_pool_blocks();
+    if (sleeps)
+        sleep_until(&w, deadline_ns);
+    /* Also when it was told: the settler may still be inside sem_post. */
+    future_remove_waiter(f, &w.settled);
+    if (late)
+        future_remove_waiter(late, &w.late);
+    if (w.pool && !w.woken)
+        thread_pool_goes_on();
+    sem_destroy(&w.wake);
+}
+
+int future_block(future *f, uint64_t deadline_ns)
+{
+    if (deadline_ns == CLOCK_NEVER || !world()->wait) {
+        block(f, NULL, deadline_ns);
+    } else if (deadline_ns > async_now_ns()) { /* a mock's time, which passes on its loop */
+        future *late = future_at(deadline_ns);
+        block(f, late, CLOCK_NEVER);
+        future_cancel(late);
+        future_drop(late);
     }
-    sem_destroy(&w.settled);
     return future_settled(f) ? 0 : -ETIMEDOUT;
 }
 
 int future_wait(future *f, uint64_t deadline_ns)
 {
-    int rc;
-
     if (future_settled(f))
         return 0;
     switch (thread_role) {
@@ -197,15 +276,11 @@ int future_wait(future *f, uint64_t deadline_ns)
     case ROLE_WORKER:
         return -ENOTSUP;
     case ROLE_POOL:
-        if (!thread_pool_block())
-            return -EDEADLK;
-        rc = block(f, deadline_ns);
-        thread_pool_unblock();
-        return rc;
+        return thread_pool_wait(f, deadline_ns);
     case ROLE_PLAIN:
         break;
     }
-    return block(f, deadline_ns);
+    return world()->wait ? world()->wait(f, deadline_ns) : future_block(f, deadline_ns);
 }
 
 /* -- promise ----------------------------------------------------------------------------------- */
@@ -214,16 +289,25 @@ struct promise {
     future future; /* first: both handles are one object */
     promise_cancel_fn *on_cancel;
     void *arg;
+    struct job cancel_job;
 };
 
-static void promise_cancel_asked(future *f)
+static void run_cancel(struct job *job)
 {
-    promise *p = (promise *)f;
+    promise *p = CONTAINER_OF(job, promise, cancel_job);
 
-    if (p->on_cancel)
+    if (future_settled(&p->future))
+        ;
+    else if (p->on_cancel)
         p->on_cancel(p, p->arg);
     else
         promise_cancel(p);
+    future_drop(&p->future);
+}
+
+static void promise_ask_cancel(future *f)
+{
+    loop_post(&((promise *)f)->cancel_job);
 }
 
 static void promise_release(future *f)
@@ -232,7 +316,7 @@ static void promise_release(future *f)
 }
 
 static const struct future_class promise_class = {
-    .cancel = promise_cancel_asked,
+    .ask_cancel = promise_ask_cancel,
     .release = promise_release,
 };
 
@@ -244,6 +328,7 @@ promise *promise_make(future **ret_future)
     future_init(&p->future, &promise_class, 2);
     p->on_cancel = NULL;
     p->arg = NULL;
+    p->cancel_job.run = run_cancel;
     *ret_future = &p->future;
     return p;
 }
@@ -291,6 +376,7 @@ struct continuation {
     struct job job;
     future *source;
     promise *next;
+    struct context *context;
     enum executor where;
     then_fn *fn;
     void *arg;
@@ -302,9 +388,16 @@ static void run_continuation(struct job *job)
 
     if (c->where == EXECUTOR_LOOP)
         promise_on_cancel(c->next, NULL, NULL); /* from here on it is `fn`'s, and `c` ends */
+    struct context *before = context_swap(c->context);
     c->fn(c->source, c->next, c->arg);
+    context_drop(context_swap(before));
     future_drop(c->source);
     free(c);
+}
+
+bool future_job_is_continuation(const struct job *job)
+{
+    return job->run == run_continuation;
 }
 
 static void post_continuation(struct waiter *w)
@@ -345,6 +438,7 @@ future *future_then(future *f, enum executor where, then_fn *fn, void *arg)
         .job.run = run_continuation,
         .source = future_ref(f),
         .next = next,
+        .context = context_ref(context_here()),
         .where = where,
         .fn = fn,
         .arg = arg,

@@ -37,12 +37,14 @@ future *future_ref(future *f);
 /* Gives one reference back; NULL does nothing. Returns NULL, so `f = future_drop(f)`. */
 future *future_drop(future *f);
 
-enum future_state future_state(const future *f);
+/* True once it is. Not a look at the outcome. */
+bool future_settled(const future *f);
 
-static inline bool future_settled(const future *f)
-{
-    return future_state(f) != FUTURE_PENDING;
-}
+/*
+ * The outcome. A failed future that is dropped though nobody ever asked for its state, its value or
+ * its error is an error that got lost: the runtime's hook `unseen_failure` hears of it.
+ */
+enum future_state future_state(const future *f);
 
 static inline bool future_ok(const future *f)
 {
@@ -57,9 +59,10 @@ int future_error(const future *f);
 
 /*
  * Blocks until `f` is settled or `deadline_ns` (CLOCK_MONOTONIC; CLOCK_NEVER: no deadline) passes.
- * Giving up does not cancel. A settled future answers 0 on every thread; a pending one:
- *   -EDEADLK    on the loop thread (there, a task AWAITs), and on a pool thread when every other
- *               pool thread is blocked already
+ * Giving up does not cancel. On a pool thread, a thread task that has not begun is run here and
+ * now, whatever the deadline. A settled future answers 0 on every thread; a pending one:
+ *   -EDEADLK    on the loop thread (there, a task AWAITs); on a pool thread when every other one
+ *               is blocked already, and when `f` waits, through others, for a task of this thread
  *   -ENOTSUP    in a worker process
  *   -ETIMEDOUT  the deadline passed first
  */
@@ -76,7 +79,8 @@ enum executor { EXECUTOR_LOOP, EXECUTOR_THREAD };
 
 /*
  * A continuation: gets the settled future (borrowed) and owns the promise of its own result,
- * which it settles and drops (dropping unsettled means -EOWNERDEAD).
+ * which it settles and drops (dropping unsettled means -EOWNERDEAD). It has the context
+ * (context.h) of whoever registered it.
  */
 typedef void then_fn(future *done, promise *next, void *arg);
 
@@ -91,7 +95,7 @@ future *future_done(void);
 future *future_out_of_memory(void);
 future *future_cancelled(void);
 
-/* A future that becomes ok at `at_ns` (CLOCK_MONOTONIC). Cancelling it ends it at once. */
+/* A future that becomes ok at `at_ns` (async_now_ns()). Cancelling it ends it at once. */
 future *future_at(uint64_t at_ns);
 
 /* -- promise: one owner at a time, any thread -------------------------------------------------- */

@@ -1,6 +1,7 @@
 /*
- * One turn of the loop: run the jobs that were queued when the turn began, fire the timers that
- * are due, ask epoll (without waiting when there is more to do), call the watchers.
+ * One turn of the loop: run jobs, round by round, until none is left or so many have run that
+ * others should get their turn; fire the timers that are due; ask epoll (without waiting when there
+ * is more to do); call the watchers.
  *
  * Jobs come from two places. The loop thread appends to a plain list. Other threads push on a
  * lock-free stack that is taken whole, once a turn, and reversed; they write to the eventfd only
@@ -18,9 +19,13 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
-enum { EVENTS_PER_TURN = 256 };
+enum {
+    EVENTS_PER_TURN = 256,
+    JOBS_PER_TURN = 128, /* a system call a job would cost more than most jobs */
+};
 
 /* What is known of a descriptor, indexed by it. */
 struct watch {
@@ -37,16 +42,47 @@ static struct {
     bool stopping; /* loop thread */
     uint64_t now_ns;
 
+    uint64_t slow_ns, began_ns; /* 0: callbacks are not timed; when the present one began */
+    const char *callback;       /* its name */
+
     struct job *first, **last; /* loop thread */
     _Atomic(struct job *) posted;
     atomic_bool asleep;
 
     struct timer **heap;
     size_t timers, heap_capacity;
+    int alarm;         /* timerfd: ends the waiting for events */
+    uint64_t alarm_ns; /* for when it is set; CLOCK_NEVER: it is not */
 
     struct watch *watches;
     size_t watch_capacity;
 } loop;
+
+/* -- slow callbacks ---------------------------------------------------------------------------- */
+
+/* One ends when the next begins, mostly: the clock is read once for both. */
+static void begin_callback(const char *name)
+{
+    loop.callback = name;
+    if (loop.slow_ns && !loop.began_ns)
+        loop.began_ns = clock_now_ns();
+}
+
+static void end_callback(void)
+{
+    if (!loop.slow_ns)
+        return;
+
+    uint64_t now = clock_now_ns(), took = now - loop.began_ns;
+    loop.began_ns = now;
+    if (took > loop.slow_ns && runtime_hooks()->slow_callback)
+        runtime_hooks()->slow_callback(loop.callback, took);
+}
+
+void loop_callback_name(const char *name)
+{
+    loop.callback = name;
+}
 
 /* -- jobs -------------------------------------------------------------------------------------- */
 
@@ -92,25 +128,54 @@ void loop_post(struct job *job)
     job->next = atomic_load_explicit(&loop.posted, memory_order_relaxed);
     while (!atomic_compare_exchange_weak(&loop.posted, &job->next, job))
         ;
-    if (atomic_load(&loop.asleep) && atomic_exchange(&loop.asleep, false)) {
-        uint64_t one = 1;
-        while (write(loop.wake, &one, sizeof one) < 0 && errno == EINTR)
-            ;
-    }
+    loop_wake();
 }
 
-/* Runs what is queued now; what those jobs queue waits for the next turn: no job starves I/O. */
-static void run_jobs(void)
+void loop_wake(void)
 {
-    take_posted();
+    uint64_t one = 1;
 
+    if (atomic_load(&loop.asleep) && atomic_exchange(&loop.asleep, false))
+        while (write(loop.wake, &one, sizeof one) < 0 && errno == EINTR)
+            ;
+}
+
+/* Runs what is queued now; what those jobs queue is for the next round. Returns how many. */
+static unsigned run_round(void)
+{
     struct job *job = loop.first;
+    unsigned n = 0;
+
     loop.first = NULL;
     loop.last = &loop.first;
+    if (world()->order)
+        job = world()->order(job);
     while (job) {
         struct job *next = job->next; /* running it may free or requeue it */
+        begin_callback("job");
         job->run(job);
+        end_callback();
         job = next;
+        n++;
+    }
+    return n;
+}
+
+/* Whether those that are due wait for the next turn, because this world wants it so. */
+static bool turn_ends(void)
+{
+    return world()->turn_ends && world()->turn_ends();
+}
+
+static void run_jobs(void)
+{
+    unsigned n = 0;
+
+    take_posted();
+    while (loop.first && n < JOBS_PER_TURN) {
+        n += run_round();
+        if (turn_ends())
+            break;
     }
 }
 
@@ -186,12 +251,17 @@ void timer_clear(struct timer *timer)
 /* Fires what was due when the turn began; what these set for now waits for the next turn. */
 static void fire_timers(void)
 {
+    struct timer *(*pick)(struct timer *const *heap, size_t n) = world()->pick_timer;
     uint64_t now = loop.now_ns;
 
     while (loop.timers > 0 && loop.heap[0]->at_ns <= now) {
-        struct timer *timer = loop.heap[0];
+        struct timer *timer = pick ? pick(loop.heap, loop.timers) : loop.heap[0];
         timer_clear(timer);
+        begin_callback("timer");
         timer->fire(timer);
+        end_callback();
+        if (turn_ends())
+            break;
     }
 }
 
@@ -270,53 +340,84 @@ static void dispatch(const struct epoll_event *event)
     /* Errors and hang-ups are always reported; they are for whoever wants anything. */
     if (w->wanted == 0)
         tell_kernel(fd, w, 0);
-    else if (event->events & (w->wanted | EPOLLERR | EPOLLHUP))
+    else if (event->events & (w->wanted | EPOLLERR | EPOLLHUP)) {
+        begin_callback("watch");
         w->fn(w->arg, fd, event->events);
+        end_callback();
+    }
 }
 
-static int timeout_ms(void)
+/* How long there is nothing to do but to wait. */
+static uint64_t wait_until_ns(void)
 {
     if (loop.first || loop.stopping)
         return 0;
-    if (loop.timers == 0)
-        return -1;
+    return loop.timers > 0 ? loop.heap[0]->at_ns : CLOCK_NEVER;
+}
 
-    uint64_t at = loop.heap[0]->at_ns, now = clock_now_ns();
-    if (at <= now)
-        return 0;
-    uint64_t ms = (at - now + NS_PER_MS - 1) / NS_PER_MS; /* never early */
-    return ms > 3600 * 1000 ? 3600 * 1000 : (int)ms;
+/*
+ * A time limit of epoll_wait is set up and taken back by the kernel at each call, though most end
+ * before it. The alarm stays set: it is touched only when something is due before that.
+ */
+static void set_alarm(uint64_t at_ns)
+{
+    struct itimerspec at = {.it_value = {.tv_sec = (time_t)(at_ns / NS_PER_SEC),
+                                         .tv_nsec = (long)(at_ns % NS_PER_SEC)}};
+
+    timerfd_settime(loop.alarm, TFD_TIMER_ABSTIME, &at, NULL);
+    loop.alarm_ns = at_ns;
+}
+
+/* Edge-triggered, so there is nothing to read. */
+static void on_alarm(void *arg, int fd, uint32_t events)
+{
+    (void)arg;
+    (void)fd;
+    (void)events;
+    loop.alarm_ns = CLOCK_NEVER;
+}
+
+int loop_poll(int epoll, struct epoll_event *events, int capacity, uint64_t until_ns)
+{
+    if (until_ns != 0 && until_ns < loop.alarm_ns)
+        set_alarm(until_ns);
+    return epoll_wait(epoll, events, capacity, until_ns == 0 ? 0 : -1);
 }
 
 static void poll_events(void)
 {
     struct epoll_event events[EVENTS_PER_TURN];
-    int timeout = timeout_ms();
+    uint64_t until = wait_until_ns();
 
-    if (timeout != 0) {
+    loop.began_ns = 0; /* waiting is no callback's fault */
+    if (until != 0) {
         atomic_store(&loop.asleep, true);
         if (atomic_load(&loop.posted))
-            timeout = 0;
+            until = 0;
     }
-    int n = epoll_wait(loop.epoll, events, EVENTS_PER_TURN, timeout);
+    int n = world()->poll(loop.epoll, events, EVENTS_PER_TURN, until);
     atomic_store(&loop.asleep, false);
 
-    loop.now_ns = clock_now_ns();
+    loop.now_ns = world()->now_ns();
     for (int i = 0; i < n; i++)
         dispatch(&events[i]);
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
 
+void loop_turn(void)
+{
+    run_jobs();
+    fire_timers();
+    poll_events();
+}
+
 static void *loop_main(void *arg)
 {
     (void)arg;
     thread_role = ROLE_LOOP;
-    while (!loop.stopping) {
-        run_jobs();
-        fire_timers();
-        poll_events();
-    }
+    while (!loop.stopping)
+        loop_turn();
     do { /* the last jobs' jobs, too */
         run_jobs();
         future_cancel_sleepers();
@@ -327,6 +428,8 @@ static void *loop_main(void *arg)
 
 static void release(void)
 {
+    if (loop.alarm >= 0)
+        close(loop.alarm);
     if (loop.wake >= 0)
         close(loop.wake);
     close(loop.epoll);
@@ -337,21 +440,37 @@ static void release(void)
     loop.timers = loop.heap_capacity = loop.watch_capacity = 0;
 }
 
-int loop_start(void)
+int loop_start(uint64_t slow_callback_ns)
 {
     loop.last = &loop.first;
     loop.stopping = false;
+    loop.slow_ns = slow_callback_ns;
     loop.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (loop.epoll < 0)
         return -errno;
-    loop.now_ns = clock_now_ns();
+    loop.now_ns = world()->now_ns();
+    loop.alarm_ns = CLOCK_NEVER;
     loop.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int rc = loop.wake < 0 ? -errno : loop_watch(loop.wake, EPOLLIN, on_wake, NULL);
+    loop.alarm = loop.wake < 0 ? -1 : timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    int rc = loop.alarm < 0 ? -errno : 0;
     if (rc == 0)
-        rc = start_thread(&loop.thread, loop_main);
+        rc = loop_watch(loop.wake, EPOLLIN, on_wake, NULL);
+    if (rc == 0)
+        rc = loop_watch(loop.alarm, EPOLLIN | EPOLLET, on_alarm, NULL);
+    if (rc == 0 && !world()->wait)
+        rc = start_thread(&loop.thread, loop_main, NULL);
     if (rc < 0)
         release();
     return rc;
+}
+
+/* The end of a loop without a thread. */
+static void run_here(void)
+{
+    enum thread_role before = thread_role;
+
+    loop_main(NULL);
+    thread_role = before;
 }
 
 static void set_stopping(struct job *job)
@@ -365,6 +484,9 @@ void loop_stop(void)
     struct job stop = {.run = set_stopping};
 
     loop_post(&stop);
-    pthread_join(loop.thread, NULL);
+    if (world()->wait)
+        run_here();
+    else
+        pthread_join(loop.thread, NULL);
     release();
 }

@@ -105,6 +105,8 @@ static void map_drop(void *frame)
     struct map *m = frame;
 
     future_drop(m->roomy);
+    if (m->room)
+        promise_cancel(m->room);
     promise_drop(m->room);
     free(m->slots);
 }

@@ -3,8 +3,8 @@
  *
  *     STARTING ──hello──▶ IDLE ──call──▶ BUSY ──reply──▶ IDLE
  *         │                │               │
- *        kill          kill: LOST         kill     for its deadline, a cancel, a message that
- *         └──────────────▶ exit ◀──────────┘       makes no sense, the end of its socket
+ *        kill          kill: ENDING       kill     for its deadline, a cancel, a message that
+ *         └──────────────▶ exit ◀──────────┘       makes no sense, the end of its socket, its age
  *
  * A worker's end is seen on its pidfd. What it had sent before still counts: the socket is drained
  * first. Only when the process is reaped does its task settle, so "cancelled" means that nothing
@@ -12,72 +12,46 @@
  * make the next call wait for a new process.
  */
 #include "core/async/internal.h"
+#include "core/async/process_call.h"
 #include "core/async/process_queue.h"
-#include "core/async/task_table.h"
-#include "core/async/wire.h"
 #include "core/async/worker_process.h"
 #include "core/base/clock.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 enum {
     SPARE_WORKERS = 1,
     START_TIMEOUT_MS = 10000,
-    KILL_GRACE_MS = 250,   /* past the deadline that `serve` was told */
     BACKOFF_FIRST_MS = 10, /* before a worker that died while starting is replaced, doubling */
     BACKOFF_LAST_MS = 5000,
     HOPELESS_STARTS = 4, /* failed starts in a row after which no worker left means: do not wait */
-    LAST_ERRNO = 4095,
-};
-
-enum worker_state {
-    STARTING,
-    IDLE,
-    BUSY, /* has a task, killed or not, until its exit is seen */
-    LOST, /* idle, and killed or dead */
-};
-
-struct worker {
-    struct list link; /* in pool.workers; the idle ones first, the last used in front */
-    enum worker_state state;
-    struct worker_process process;
-    task *task; /* while BUSY */
-    uint64_t call_id;
-    int verdict;  /* why it was killed, and its task fails; 0: it was not */
-    bool unheard; /* it died before it read its call */
-    struct timer timer;
+    MEASURED_CALLS = 64, /* after so many a worker's memory is looked at again... */
+    MEASURED_PART = 8,   /* ...or when their requests were this part of what it may have */
+    RECYCLED = -ESTALE,  /* the verdict on a worker that is replaced while idle */
 };
 
 static struct {
     struct async_options options;
     bool started;
     struct list workers;
-    struct process_queue waiting;
     unsigned alive, busy;
     unsigned failed_starts; /* in a row */
-    uint64_t last_call_id;
     struct timer respawn;
 } pool;
-
-static struct {
-    struct wire_reply head;
-    char body[WIRE_REPLY_MAX];
-} received;
 
 static void spawn_missing(void);
 static void dispatch(void);
 
-/* -- ending ------------------------------------------------------------------------------------ */
-
-static void fail(task *t, int error)
+static const struct worker_backend *backend(void)
 {
-    task_fail(t, error, NULL, NULL);
-    task_end(t);
+    return world()->workers;
 }
+
+/* -- ending ------------------------------------------------------------------------------------ */
 
 /* Whatever comes next, the exit of the process ends the matter. The first verdict counts. */
 static void kill_worker(struct worker *w, int verdict)
@@ -87,120 +61,147 @@ static void kill_worker(struct worker *w, int verdict)
     w->verdict = verdict;
     timer_clear(&w->timer);
     if (w->state == IDLE) {
-        w->state = LOST;
+        w->state = ENDING;
         list_remove(&w->link);
         list_push_back(&pool.workers, &w->link);
     }
-    worker_process_kill(&w->process);
-}
-
-static void overran(struct timer *timer)
-{
-    kill_worker(CONTAINER_OF(timer, struct worker, timer), -ETIMEDOUT);
+    backend()->kill(&w->process);
 }
 
 static void worker_free(struct worker *w)
 {
     loop_forget(w->process.socket);
     loop_forget(w->process.pidfd);
-    worker_process_close(&w->process);
+    backend()->close(&w->process);
     timer_clear(&w->timer);
     list_remove(&w->link);
     free(w);
 }
 
-/* Its worker is gone, and reaped. A call that it never read may be made again, whatever it does. */
-static void end_call(task *t, int verdict, bool unheard)
+/* Counts the end of `w`, and tells those who want to know. */
+static void report_end(const struct worker *w, const struct worker_exit *exit)
 {
-    t->worker = NULL;
-    if (verdict == -ECANCELED || task_cancelled(t)) {
-        task_end_cancelled(t);
-    } else if (verdict == -EOWNERDEAD && (t->def->idempotent || unheard) && !t->retried) {
-        t->retried = true;
-        process_queue_push_again(&pool.waiting, t);
-    } else {
-        fail(t, verdict);
+    /* SIGKILL is how the runtime ends a worker; another end came before that. */
+    bool ours = exit->signal == SIGKILL;
+
+    count(COUNT_WORKERS, -1);
+    if (ours && w->verdict == RECYCLED) {
+        count(COUNT_WORKERS_RECYCLED, 1);
+        return;
+    }
+    count(COUNT_WORKERS_LOST, 1);
+    if ((ours && w->verdict == -ECANCELED) || !runtime_hooks()->worker_lost)
+        return;
+    runtime_hooks()->worker_lost(&(struct worker_loss){
+        .pid = w->process.pid,
+        .signal = exit->signal,
+        .status = exit->status,
+        .verdict = w->verdict == -EOWNERDEAD ? 0 : w->verdict,
+        .task = w->task ? w->task->def->name : NULL,
+    });
+}
+
+/* -- growing old ------------------------------------------------------------------------------- */
+
+/* Notes a call that was answered; true when the worker has served for long enough. */
+static bool wears_out(struct worker *w)
+{
+    size_t most = pool.options.worker_rss;
+
+    if (++w->calls >= pool.options.worker_tasks)
+        w->worn = true;
+    w->bytes_unmeasured += w->request_len;
+    if (most > 0 &&
+        (++w->calls_unmeasured >= MEASURED_CALLS || w->bytes_unmeasured >= most / MEASURED_PART)) {
+        w->calls_unmeasured = 0;
+        w->bytes_unmeasured = 0;
+        w->worn |= backend()->resident(&w->process) > most;
+    }
+    return w->worn;
+}
+
+/* True when every worker is there, and well. */
+static bool at_full_strength(void)
+{
+    unsigned well = 0;
+
+    LIST_FOR (link, &pool.workers) {
+        const struct worker *w = CONTAINER_OF(link, struct worker, link);
+        well += (w->state == IDLE || w->state == BUSY) && !w->verdict;
+    }
+    return well == pool.options.workers + SPARE_WORKERS;
+}
+
+/* One at a time, and only when the spare one stands in for it until its successor is there. */
+static void recycle(void)
+{
+    if (!at_full_strength())
+        return;
+    LIST_FOR (link, &pool.workers) {
+        struct worker *w = CONTAINER_OF(link, struct worker, link);
+        if (w->state == IDLE && w->worn) {
+            kill_worker(w, RECYCLED);
+            return;
+        }
     }
 }
 
 /* -- what a worker says ------------------------------------------------------------------------ */
 
-static void take_reply(struct worker *w, size_t length)
+static void become_idle(struct worker *w)
+{
+    w->state = IDLE;
+    timer_clear(&w->timer);
+    list_remove(&w->link);
+    list_push_front(&pool.workers, &w->link);
+}
+
+static void take_hello(struct worker *w)
+{
+    pool.failed_starts = 0;
+    become_idle(w);
+    spawn_missing(); /* this may have been the first that started after failures */
+    recycle();
+}
+
+static void take_answer(struct worker *w)
 {
     task *t = w->task;
 
     w->task = NULL;
     t->worker = NULL;
-    w->state = w->verdict ? LOST : IDLE;
     pool.busy--;
-    if (w->state == IDLE) {
-        timer_clear(&w->timer);
-        list_remove(&w->link);
-        list_push_front(&pool.workers, &w->link);
+    if (w->verdict || w->exited) {
+        w->state = ENDING;
+    } else {
+        become_idle(w);
+        if (wears_out(w))
+            recycle();
     }
-    /* Past its scope's deadline, which the worker was told, it may have given up for that. */
-    if (loop_now_ns() >= scope_deadline_ns(t->scope))
-        task_fail(t, -ECANCELED, NULL, NULL);
-    else if (received.head.error)
-        task_fail(t, received.head.error, NULL, NULL);
-    else
-        t->def->unpack(t, t->frame, bytes_of(received.body, length));
-    task_end(t);
+    call_finish(t);
 }
 
-/* Whether `received`, of which `length` bytes came, answers the call that `w` is busy with. */
-static bool is_answer(const struct worker *w, size_t length)
-{
-    const struct wire_reply *head = &received.head;
-
-    /* Only the parent says "cancelled": a worker must not make its own failure look like that. */
-    return length >= sizeof *head && length <= sizeof received && head->id == w->call_id &&
-           head->error <= 0 && head->error >= -LAST_ERRNO && head->error != -ECANCELED;
-}
-
-/* Takes one message; false when there is none (or the worker is out of its mind, and killed). */
+/* Takes one message; false when no other may be there. */
 static bool hear(struct worker *w)
 {
-    struct wire_hello hello;
-
-    if (w->verdict == -EBADMSG)
-        return false; /* nothing that it says counts any more */
-    ssize_t n = recv(w->process.socket, &received, sizeof received, MSG_DONTWAIT | MSG_TRUNC);
-    if (n < 0) {
-        /* What unix(7) does not say: a peer that closes with messages unread resets the connection,
-         * and that is told before the messages that it had sent. */
-        w->unheard |= errno == ECONNRESET;
-        return errno == ECONNRESET || errno == EINTR;
-    }
-    if (n == 0) {
-        /* Closed, or an empty message, which looks the same: of no use for anything either way. */
+    switch (call_hear(w)) {
+    case HEARD_HELLO:
+        take_hello(w);
+        return true;
+    case HEARD_ANSWER:
+        take_answer(w);
+        return true;
+    case HEARD_RESET:
+        return true;
+    case HEARD_END:
         kill_worker(w, -EOWNERDEAD);
         return false;
+    case HEARD_NONSENSE:
+        kill_worker(w, -EBADMSG);
+        return false;
+    case HEARD_NOTHING:
+        break;
     }
-
-    switch (w->state) {
-    case STARTING:
-        memcpy(&hello, &received, sizeof hello);
-        if (w->verdict || n != sizeof hello || hello.version != WIRE_VERSION ||
-            hello.task_count != task_table_size())
-            break;
-        w->state = IDLE;
-        pool.failed_starts = 0;
-        timer_clear(&w->timer);
-        list_remove(&w->link);
-        list_push_front(&pool.workers, &w->link);
-        spawn_missing(); /* this may have been the first that started after failures */
-        return true;
-    case BUSY:
-        if (!is_answer(w, (size_t)n))
-            break;
-        take_reply(w, (size_t)n - sizeof received.head);
-        return true;
-    case IDLE:
-    case LOST:
-        break; /* speaks out of turn */
-    }
-    kill_worker(w, -EBADMSG);
     return false;
 }
 
@@ -216,27 +217,35 @@ static void on_message(void *arg, int fd, uint32_t events)
     dispatch();
 }
 
+static void overran(struct timer *timer)
+{
+    kill_worker(CONTAINER_OF(timer, struct worker, timer), -ETIMEDOUT);
+}
+
 static void on_exit_seen(void *arg, int fd, uint32_t events)
 {
     struct worker *w = arg;
+    struct worker_exit exit;
 
     (void)fd;
     (void)events;
+    w->exited = true;
     while (hear(w))
         ;
-    worker_process_reap(&w->process);
-    count(COUNT_WORKERS, -1);
-    count(COUNT_WORKERS_LOST, 1);
-    pool.alive--;
+    backend()->reap(&w->process, &exit);
+    report_end(w, &exit);
 
     task *t = w->task;
     int verdict = w->verdict ? w->verdict : -EOWNERDEAD;
     bool unheard = w->unheard;
+    if (t && !unheard && call_was_fatal(&exit, w->verdict))
+        call_accuse(w);
+    pool.alive--;
     pool.failed_starts += w->state == STARTING;
     pool.busy -= w->state == BUSY;
     worker_free(w);
     if (t)
-        end_call(t, verdict, unheard);
+        call_lost(t, verdict, unheard);
     spawn_missing();
     dispatch();
 }
@@ -250,7 +259,7 @@ static int watch(struct worker *w)
     if (rc == 0)
         rc = loop_watch(w->process.pidfd, EPOLLIN, on_exit_seen, w);
     if (rc == 0)
-        rc = timer_set(&w->timer, clock_after_ms(clock_now_ns(), START_TIMEOUT_MS));
+        rc = timer_set(&w->timer, clock_after_ms(async_now_ns(), START_TIMEOUT_MS));
     return rc;
 }
 
@@ -262,16 +271,16 @@ static int spawn_worker(void)
         return -ENOMEM;
     list_init(&w->link);
     w->timer.fire = overran;
-    int rc =
-        worker_process_spawn(pool.options.request_bytes, pool.options.worker_memory, &w->process);
+    int rc = backend()->spawn(pool.options.request_bytes, pool.options.worker_memory, &w->process);
     if (rc < 0) {
         free(w);
         return rc;
     }
     rc = watch(w);
     if (rc < 0) { /* a worker that cannot be watched cannot be used */
-        worker_process_kill(&w->process);
-        worker_process_reap(&w->process);
+        struct worker_exit exit;
+        backend()->kill(&w->process);
+        backend()->reap(&w->process, &exit);
         worker_free(w);
         return rc;
     }
@@ -287,9 +296,15 @@ static bool hopeless(void)
     return pool.alive == 0 && pool.failed_starts >= HOPELESS_STARTS;
 }
 
+static void fail(task *t, int error)
+{
+    task_fail(t, error, NULL, NULL);
+    task_end(t);
+}
+
 static void fail_waiting(void)
 {
-    for (task *t; (t = process_queue_pop(&pool.waiting));)
+    for (task *t; (t = process_queue_pop());)
         fail(t, -ECHILD);
 }
 
@@ -307,7 +322,7 @@ static void spawn_missing(void)
         uint64_t ms = (uint64_t)BACKOFF_FIRST_MS << doublings;
         if (ms > BACKOFF_LAST_MS)
             ms = BACKOFF_LAST_MS;
-        if (timer_set(&pool.respawn, clock_after_ms(clock_now_ns(), ms)) < 0)
+        if (timer_set(&pool.respawn, clock_after_ms(async_now_ns(), ms)) < 0)
             fail_waiting();
         break;
     }
@@ -327,60 +342,32 @@ static void respawn_due(struct timer *timer)
 
 /* -- calling ----------------------------------------------------------------------------------- */
 
-/* When the task must have been served: what its definition allows, or the end of its scope. */
-static uint64_t deadline_of(const task *t)
+/* The worker that takes the next call; NULL when none may. */
+static struct worker *next_worker(void)
 {
-    uint64_t scope = scope_deadline_ns(t->scope);
-    uint64_t own =
-        t->def->timeout_ms ? clock_after_ms(clock_now_ns(), t->def->timeout_ms) : CLOCK_NEVER;
-
-    return own < scope ? own : scope;
+    if (pool.busy >= pool.options.workers || list_empty(&pool.workers))
+        return NULL;
+    struct worker *w = CONTAINER_OF(pool.workers.next, struct worker, link);
+    return w->state == IDLE ? w : NULL;
 }
 
 static void call(struct worker *w, task *t)
 {
-    ssize_t length = t->def->pack(t->frame, w->process.memory, pool.options.request_bytes);
-    if (length > (ssize_t)pool.options.request_bytes)
-        length = -EMSGSIZE;
-    uint64_t deadline = deadline_of(t);
-    if (length >= 0 && deadline != CLOCK_NEVER &&
-        timer_set(&w->timer, clock_after_ms(deadline, KILL_GRACE_MS)) < 0)
-        length = -ENOMEM;
-    if (length < 0) {
-        fail(t, (int)length);
-        return;
-    }
-
-    struct wire_call message = {
-        .id = ++pool.last_call_id,
-        .deadline_ns = deadline,
-        .length = (uint64_t)length,
-        .task = task_table_index(t->def),
-    };
-    if (send(w->process.socket, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    if (!call_send(w, t)) {
         kill_worker(w, -EOWNERDEAD); /* it died idle: the task, unheard, is for the next one */
-        process_queue_push_again(&pool.waiting, t);
-        return;
+        process_queue_push_again(t);
+    } else if (w->task) {
+        w->state = BUSY;
+        pool.busy++;
+        list_remove(&w->link);
+        list_push_back(&pool.workers, &w->link);
     }
-    w->state = BUSY;
-    w->task = t;
-    w->call_id = message.id;
-    t->worker = w;
-    pool.busy++;
-    list_remove(&w->link);
-    list_push_back(&pool.workers, &w->link);
 }
 
 static void dispatch(void)
 {
-    while (!process_queue_empty(&pool.waiting) && pool.busy < pool.options.workers) {
-        if (list_empty(&pool.workers))
-            break;
-        struct worker *w = CONTAINER_OF(pool.workers.next, struct worker, link);
-        if (w->state != IDLE)
-            break;
-        call(w, process_queue_pop(&pool.waiting));
-    }
+    for (struct worker *w; !process_queue_empty() && (w = next_worker());)
+        call(w, process_queue_pop());
 }
 
 void process_pool_submit(task *t)
@@ -393,7 +380,12 @@ void process_pool_submit(task *t)
         fail(t, -ECHILD);
         return;
     }
-    process_queue_push(&pool.waiting, t);
+    /* The usual case: nobody is before it, and a worker is free. */
+    struct worker *w = process_queue_empty() ? next_worker() : NULL;
+    if (w)
+        call(w, t);
+    else
+        process_queue_push(t);
     dispatch();
 }
 
@@ -414,7 +406,8 @@ void process_pool_configure(const struct async_options *options)
     pool.options = *options;
     pool.respawn.fire = respawn_due;
     list_init(&pool.workers);
-    process_queue_init(&pool.waiting);
+    process_queue_configure(options->queue_bytes);
+    call_reset();
 }
 
 void process_pool_stop(void)
@@ -422,9 +415,10 @@ void process_pool_stop(void)
     timer_clear(&pool.respawn);
     LIST_FOR (link, &pool.workers) {
         struct worker *w = CONTAINER_OF(link, struct worker, link);
+        struct worker_exit exit;
 
-        worker_process_kill(&w->process);
-        worker_process_reap(&w->process);
+        backend()->kill(&w->process);
+        backend()->reap(&w->process, &exit);
         count(COUNT_WORKERS, -1);
         worker_free(w);
     }

@@ -1,8 +1,12 @@
 /*
- * Tasks that wait for a worker process: in order within a scope, scopes in rotation, so that one
- * with many or slow tasks does not keep the others from theirs.
+ * Tasks that wait for a worker process. The queue holds so many bytes; a task that finds no room
+ * is parked in front of it, and enters when its turn comes. In both places tasks are in order
+ * within a scope, and scopes in rotation, so that one with many or slow tasks does not keep the
+ * others from theirs.
  *
- * Loop thread only.
+ *     push ──▶ parked ──▶ queued ──▶ pop        parked is empty whenever queued is
+ *
+ * Loop thread only, but for process_room() (task.h), which is here, too.
  */
 #ifndef SKIMD_ASYNC_PROCESS_QUEUE_H
 #define SKIMD_ASYNC_PROCESS_QUEUE_H
@@ -10,28 +14,33 @@
 #include "core/async/task.h"
 #include "core/base/list.h"
 
-/* A scope's part of it; embedded there. */
-struct scope_queue {
+/* What one scope has in one of the two places. */
+struct scope_line {
     struct list tasks;
-    struct list turn; /* in process_queue.turns, exactly while `tasks` is not empty */
+    struct list turn; /* in the rotation of that place, exactly while `tasks` is not empty */
 };
 
-struct process_queue {
-    struct list turns; /* scope_queue.turn; the front one is next */
+/* A scope's part of it all; embedded there. */
+struct scope_queue {
+    struct scope_line queued, parked;
 };
 
 void scope_queue_init(struct scope_queue *s);
-void process_queue_init(struct process_queue *q);
-bool process_queue_empty(const struct process_queue *q);
+
+/* Empties it for a start of the runtime; it takes `limit` bytes. */
+void process_queue_configure(size_t limit);
+
+/* True when no task waits, neither queued nor parked. */
+bool process_queue_empty(void);
 
 /* Enters a task at the end, or, where it was taken out in vain, as the very next. */
-void process_queue_push(struct process_queue *q, task *t);
-void process_queue_push_again(struct process_queue *q, task *t);
+void process_queue_push(task *t);
+void process_queue_push_again(task *t);
 
 /* Takes the next task out; NULL when there is none. */
-task *process_queue_pop(struct process_queue *q);
+task *process_queue_pop(void);
 
-/* Takes `t` out of the queue; false when it is not in it. */
+/* Takes `t` out, queued or parked; false when it is neither. */
 bool process_queue_withdraw(task *t);
 
 #endif

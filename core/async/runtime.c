@@ -1,11 +1,19 @@
 #include "core/async/internal.h"
 #include "core/base/clock.h"
 
+#include "core/async/worker_process.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <unistd.h>
 
-enum { DEFAULT_THREADS = 4, DEFAULT_REQUEST_BYTES = 1 << 20, DEFAULT_WORKER_MEMORY = 256 << 20 };
+enum {
+    DEFAULT_THREADS = 4,
+    DEFAULT_REQUEST_BYTES = 1 << 20,
+    DEFAULT_WORKER_MEMORY = 256 << 20,
+    DEFAULT_WORKER_TASKS = 100000,
+    DEFAULT_QUEUE_BYTES = 64 << 20,
+};
 
 _Thread_local enum thread_role thread_role;
 
@@ -13,16 +21,58 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool running;
 static struct async_options configured;
 static struct scope *root;
-static atomic_long counters[COUNTERS];
+static _Atomic(const struct world *) current_world = &real_world;
+
+/* -- the world --------------------------------------------------------------------------------- */
+
+static uint64_t real_now_ns(void)
+{
+    return clock_now_ns();
+}
+
+const struct world real_world = {
+    .now_ns = real_now_ns,
+    .poll = loop_poll,
+    .workers = &spawned_workers,
+};
+
+const struct world *world(void)
+{
+    return atomic_load_explicit(&current_world, memory_order_relaxed);
+}
+
+uint64_t async_now_ns(void)
+{
+    return world()->now_ns();
+}
+
+/* -- counters ---------------------------------------------------------------------------------- */
+
+/* The loop counts for itself, without a locked instruction; all others share the other row. */
+static atomic_long counters[2][COUNTERS];
 
 void count(enum counter which, long change)
 {
-    atomic_fetch_add_explicit(&counters[which], change, memory_order_relaxed);
+    if (thread_role == ROLE_LOOP) {
+        long now = atomic_load_explicit(&counters[0][which], memory_order_relaxed);
+        atomic_store_explicit(&counters[0][which], now + change, memory_order_relaxed);
+    } else {
+        atomic_fetch_add_explicit(&counters[1][which], change, memory_order_relaxed);
+    }
 }
 
 static long counted(enum counter which)
 {
-    return atomic_load_explicit(&counters[which], memory_order_relaxed);
+    return atomic_load_explicit(&counters[0][which], memory_order_relaxed) +
+           atomic_load_explicit(&counters[1][which], memory_order_relaxed);
+}
+
+/* What has happened is counted anew by each run; what is alive may be older than it. */
+static void reset_counters(void)
+{
+    for (enum counter c = COUNT_WORKERS_LOST; c <= COUNT_TASKS_QUARANTINED; c++)
+        for (int row = 0; row < 2; row++)
+            atomic_store(&counters[row][c], 0);
 }
 
 struct async_counts async_counts(void)
@@ -35,23 +85,39 @@ struct async_counts async_counts(void)
     };
 }
 
-long async_workers_lost(void)
+struct async_stats async_stats(void)
 {
-    return counted(COUNT_WORKERS_LOST);
+    return (struct async_stats){
+        .workers_lost = counted(COUNT_WORKERS_LOST),
+        .workers_recycled = counted(COUNT_WORKERS_RECYCLED),
+        .tasks_retried = counted(COUNT_TASKS_RETRIED),
+        .tasks_quarantined = counted(COUNT_TASKS_QUARANTINED),
+        .threads_abandoned = counted(COUNT_THREADS_ABANDONED),
+        .queued = counted(COUNT_QUEUED),
+        .queued_bytes = counted(COUNT_QUEUED_BYTES),
+        .parked = counted(COUNT_PARKED),
+    };
 }
+
+/* -- life -------------------------------------------------------------------------------------- */
 
 struct scope *runtime_root(void)
 {
     return root;
 }
 
-int start_thread(pthread_t *ret_thread, void *(*main)(void *))
+const struct async_hooks *runtime_hooks(void)
+{
+    return &configured.hooks;
+}
+
+int start_thread(pthread_t *ret_thread, void *(*main)(void *), void *arg)
 {
     sigset_t all, before;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = -pthread_create(ret_thread, NULL, main, NULL);
+    int rc = -pthread_create(ret_thread, NULL, main, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }
@@ -78,15 +144,19 @@ static struct async_options with_defaults(struct async_options o)
         o.request_bytes = DEFAULT_REQUEST_BYTES;
     if (o.worker_memory == 0)
         o.worker_memory = DEFAULT_WORKER_MEMORY;
+    if (o.worker_tasks == 0)
+        o.worker_tasks = DEFAULT_WORKER_TASKS;
+    if (o.queue_bytes == 0)
+        o.queue_bytes = DEFAULT_QUEUE_BYTES;
     return o;
 }
 
-static int start_locked(void)
+static int start_parts(void)
 {
     struct async_options now = with_defaults(configured);
 
-    atomic_store(&counters[COUNT_WORKERS_LOST], 0);
-    int rc = loop_start();
+    reset_counters();
+    int rc = loop_start(now.slow_callback_ns);
     if (rc < 0)
         return rc;
     rc = thread_pool_start(now.threads);
@@ -105,6 +175,15 @@ static int start_locked(void)
     return 0;
 }
 
+static int start_locked(const struct world *w)
+{
+    current_world = w;
+    int rc = start_parts();
+    if (rc < 0)
+        current_world = &real_world;
+    return rc;
+}
+
 int async_start(void)
 {
     if (atomic_load_explicit(&running, memory_order_acquire))
@@ -113,7 +192,19 @@ int async_start(void)
         return -ENOTSUP;
 
     pthread_mutex_lock(&lock);
-    int rc = atomic_load(&running) ? 0 : start_locked();
+    int rc = atomic_load(&running) ? 0 : start_locked(&real_world);
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+int runtime_start_in(const struct world *w, const struct async_options *options)
+{
+    pthread_mutex_lock(&lock);
+    int rc = -EBUSY;
+    if (!atomic_load(&running)) {
+        configured = *options;
+        rc = start_locked(w);
+    }
     pthread_mutex_unlock(&lock);
     return rc;
 }
@@ -142,6 +233,7 @@ int async_stop(void)
         loop_stop();
         root =
             scope_drop(root); /* last: until here, continuations may find that it takes no more */
+        current_world = &real_world;
         atomic_store(&running, false);
     }
     pthread_mutex_unlock(&lock);

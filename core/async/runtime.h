@@ -9,11 +9,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How a worker process came to its end. */
+struct worker_loss {
+    int pid;
+    int signal; /* that ended it; 0: it exited, with `status` */
+    int status;
+    int verdict;      /* negative errno: why the runtime killed it; 0: it died by itself */
+    const char *task; /* whose call it had; NULL: none */
+};
+
+/*
+ * What the program wants to hear of; each may be NULL. Hooks run where it happens: they must not
+ * block, and must not call back into the runtime but to start tasks.
+ */
+struct async_hooks {
+    /* A failure that nobody looked at, of a task (NULL: of a promise). On the thread that drops. */
+    void (*unseen_failure)(const char *task, int error);
+    /* A task, timer, watch or job kept the loop for `took_ns`. Loop thread. */
+    void (*slow_callback)(const char *name, uint64_t took_ns);
+    /* A worker died, or had to be killed other than for a cancel. Loop thread. */
+    void (*worker_lost)(const struct worker_loss *loss);
+};
+
 struct async_options {
-    unsigned threads;     /* pool threads; 0: 4 */
-    unsigned workers;     /* worker processes that compute at the same time; 0: the CPUs */
-    size_t request_bytes; /* largest request to a worker; 0: 1 MiB */
-    size_t worker_memory; /* bytes a worker may map beside its request memory; 0: 256 MiB */
+    unsigned threads;          /* pool threads; 0: 4 */
+    unsigned workers;          /* worker processes that compute at the same time; 0: the CPUs */
+    size_t request_bytes;      /* largest request to a worker; 0: 1 MiB */
+    size_t worker_memory;      /* bytes a worker may map beside its request memory; 0: 256 MiB */
+    size_t worker_rss;         /* a worker that has more resident is replaced; 0: never */
+    unsigned worker_tasks;     /* a worker that has served so many is replaced; 0: 100,000 */
+    size_t queue_bytes;        /* of process tasks that wait (task_def.size); 0: 64 MiB */
+    uint64_t slow_callback_ns; /* longest that a callback should keep the loop; 0: not measured */
+    struct async_hooks hooks;
 };
 
 /* Sets what the next start uses. -EBUSY when the runtime runs. Any thread. */
@@ -29,14 +56,26 @@ int async_start(void);
  */
 int async_stop(void);
 
+/* The runtime's clock: CLOCK_MONOTONIC in ns, unless a test's mock makes the time. Any thread. */
+uint64_t async_now_ns(void);
+
 /* What is alive now; all 0 after async_stop() when every reference was given back. Any thread. */
 struct async_counts {
     long futures, tasks, scopes, workers;
 };
 struct async_counts async_counts(void);
 
-/* Worker processes: how many were lost (crashed or killed) since the start. Any thread. */
-long async_workers_lost(void);
+/* What has happened since the start, and what waits now. Any thread. */
+struct async_stats {
+    long workers_lost;         /* died, or killed, while in use */
+    long workers_recycled;     /* replaced for their age or size */
+    long tasks_retried;        /* on another worker, after theirs was lost */
+    long tasks_quarantined;    /* refused: their request had killed two workers */
+    long threads_abandoned;    /* left to themselves, now */
+    long queued, queued_bytes; /* process tasks that wait for a worker, now */
+    long parked;               /* process tasks that wait for the queue, now */
+};
+struct async_stats async_stats(void);
 
 /*
  * Called first in main(): true in a process that the runtime spawned as a worker, which then does

@@ -10,16 +10,21 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Tasks that one job tells of a cancel, before others get their turn. */
+enum { CANCELS_PER_JOB = 256 };
+
 struct scope {
     atomic_uint references; /* the owner's, the scope's own until it has ended, one a pending job */
     struct tiny_lock lock;  /* guards what follows up to the blank line */
     bool closing, ended;
-    size_t living; /* tasks and child scopes */
-    struct list tasks, children;
+    size_t living;           /* tasks and child scopes */
+    struct list tasks, told; /* those that know that the scope is cancelled are in `told` */
+    struct list children;
 
     struct list sibling; /* in parent->children, under the parent's lock */
     struct scope *parent;
-    atomic_int reason;
+    unsigned flags; /* enum scope_flags */
+    atomic_int reason, failure;
     uint64_t deadline_ns;
     struct timer timer;       /* loop thread */
     struct scope_queue queue; /* loop thread */
@@ -30,13 +35,20 @@ struct scope {
 
 static void destroy(struct scope *s)
 {
+    promise_cancel(s->closed); /* of a scope that could not begin */
     promise_drop(s->closed);
     future_drop(s->closed_future);
     free(s);
     count(COUNT_SCOPES, -1);
 }
 
-static void unref(struct scope *s)
+struct scope *scope_ref(struct scope *s)
+{
+    atomic_fetch_add(&s->references, 1);
+    return s;
+}
+
+void scope_unref(struct scope *s)
 {
     if (atomic_fetch_sub(&s->references, 1) == 1)
         destroy(s);
@@ -96,21 +108,51 @@ struct scope_queue *scope_queue_of(struct scope *s)
     return &s->queue;
 }
 
+void scope_for_each_task(struct scope *s, void (*fn)(task *t, void *arg), void *arg)
+{
+    tiny_lock(&s->lock);
+    LIST_FOR (link, &s->tasks) {
+        fn(CONTAINER_OF(link, task, member), arg);
+    }
+    LIST_FOR (link, &s->told) {
+        fn(CONTAINER_OF(link, task, member), arg);
+    }
+    LIST_FOR (link, &s->children) {
+        scope_for_each_task(CONTAINER_OF(link, struct scope, sibling), fn, arg);
+    }
+    tiny_unlock(&s->lock);
+}
+
 /* -- cancel ------------------------------------------------------------------------------------ */
 
+static void cancel_children(struct scope *s)
+{
+    LIST_FOR (link, &s->children) {
+        struct scope *child = CONTAINER_OF(link, struct scope, sibling);
+
+        if (!(child->flags & SCOPE_SHIELD))
+            scope_cancel(child, atomic_load(&s->reason));
+    }
+}
+
+/* No task enters any more, so `tasks` only gets shorter. */
 static void run_cancel(struct job *job)
 {
     struct scope *s = CONTAINER_OF(job, struct scope, cancel_job);
+    struct list *link = NULL;
 
     tiny_lock(&s->lock);
-    LIST_FOR (link, &s->tasks) {
+    for (int n = 0; n < CANCELS_PER_JOB && (link = list_pop_front(&s->tasks)); n++) {
+        list_push_back(&s->told, link);
         future_cancel(&CONTAINER_OF(link, task, member)->future);
     }
-    LIST_FOR (link, &s->children) {
-        scope_cancel(CONTAINER_OF(link, struct scope, sibling), atomic_load(&s->reason));
-    }
+    if (!link)
+        cancel_children(s);
     tiny_unlock(&s->lock);
-    unref(s);
+    if (link)
+        loop_post(&s->cancel_job);
+    else
+        scope_unref(s);
 }
 
 void scope_cancel(struct scope *s, int reason)
@@ -120,10 +162,20 @@ void scope_cancel(struct scope *s, int reason)
     tiny_lock(&s->lock);
     bool first = !s->ended && atomic_compare_exchange_strong(&s->reason, &none, reason);
     if (first)
-        atomic_fetch_add(&s->references, 1);
+        scope_ref(s);
     tiny_unlock(&s->lock);
     if (first)
         loop_post(&s->cancel_job);
+}
+
+bool scope_child_failed(struct scope *s, int error)
+{
+    int none = 0;
+
+    if (!(s->flags & SCOPE_FAIL_FAST) || !atomic_compare_exchange_strong(&s->failure, &none, error))
+        return false;
+    scope_cancel(s, error);
+    return true;
 }
 
 int scope_cancelled(const struct scope *s)
@@ -131,10 +183,15 @@ int scope_cancelled(const struct scope *s)
     return atomic_load(&s->reason);
 }
 
+/* The await of somebody who is cancelled is interrupted, and what awaits a shield's end is no way
+ * around it. */
 static void closed_cancel_asked(promise *p, void *arg)
 {
+    struct scope *s = arg;
+
     (void)p;
-    scope_cancel(arg, -ECANCELED);
+    if (!(s->flags & SCOPE_SHIELD))
+        scope_cancel(s, -ECANCELED);
 }
 
 static void deadline_passed(struct timer *timer)
@@ -152,7 +209,7 @@ static void run_arm(struct job *job)
      */
     if (timer_set(&s->timer, s->deadline_ns) < 0)
         scope_cancel(s, -ENOMEM);
-    unref(s);
+    scope_unref(s);
 }
 
 static void run_end(struct job *job)
@@ -162,11 +219,15 @@ static void run_end(struct job *job)
     timer_clear(&s->timer);
     if (s->parent)
         leave(s->parent, &s->sibling);
-    promise_resolve(s->closed, NULL, NULL);
-    unref(s);
+    int failure = atomic_load(&s->failure);
+    if (failure)
+        promise_fail(s->closed, failure, NULL, NULL);
+    else
+        promise_resolve(s->closed, NULL, NULL);
+    scope_unref(s);
 }
 
-static struct scope *make(struct scope *parent, uint64_t deadline_ns)
+static struct scope *make(struct scope *parent, uint64_t deadline_ns, unsigned flags)
 {
     struct scope *s = calloc(1, sizeof *s);
 
@@ -180,10 +241,12 @@ static struct scope *make(struct scope *parent, uint64_t deadline_ns)
     promise_on_cancel(s->closed, closed_cancel_asked, s);
     atomic_init(&s->references, 2);
     list_init(&s->tasks);
+    list_init(&s->told);
     list_init(&s->children);
     list_init(&s->sibling);
     scope_queue_init(&s->queue);
     s->parent = parent;
+    s->flags = flags;
     s->deadline_ns = deadline_ns;
     s->timer.fire = deadline_passed;
     s->arm_job.run = run_arm;
@@ -195,33 +258,43 @@ static struct scope *make(struct scope *parent, uint64_t deadline_ns)
 
 struct scope *scope_new_root(void)
 {
-    return make(NULL, CLOCK_NEVER);
+    return make(NULL, CLOCK_NEVER, SCOPE_COLLECT_ALL);
 }
 
-struct scope *scope_new(uint64_t deadline_ns)
+/* Makes `s` a member of its parent, if that takes any. */
+static bool enter_parent(struct scope *s)
+{
+    struct scope *parent = s->parent;
+    /* What still runs in a cancelled scope may clean up in a scope that no cancel reaches. */
+    bool may_be_cancelled = (s->flags & SCOPE_SHIELD) && task_current();
+
+    tiny_lock(&parent->lock);
+    bool enters = !parent->ended && (may_be_cancelled || !atomic_load(&parent->reason));
+    if (enters) {
+        list_push_back(&parent->children, &s->sibling);
+        parent->living++;
+    }
+    tiny_unlock(&parent->lock);
+    return enters;
+}
+
+struct scope *scope_new(uint64_t deadline_ns, unsigned flags)
 {
     if (async_start() < 0)
         return NULL;
 
     struct scope *parent = task_current() ? task_current()->scope : runtime_root();
-    bool tighter = deadline_ns < parent->deadline_ns;
-    struct scope *s = make(parent, tighter ? deadline_ns : parent->deadline_ns);
+    uint64_t outer_ns = flags & SCOPE_SHIELD ? CLOCK_NEVER : parent->deadline_ns;
+    bool tighter = deadline_ns < outer_ns;
+    struct scope *s = make(parent, tighter ? deadline_ns : outer_ns, flags);
     if (!s)
         return NULL;
-
-    tiny_lock(&parent->lock);
-    bool refused = parent->ended || atomic_load(&parent->reason);
-    if (!refused) {
-        list_push_back(&parent->children, &s->sibling);
-        parent->living++;
-    }
-    tiny_unlock(&parent->lock);
-    if (refused) {
+    if (!enter_parent(s)) {
         destroy(s); /* nobody else knows it */
         return NULL;
     }
     if (tighter) { /* the parent's own deadline cancels its children too */
-        atomic_fetch_add(&s->references, 1);
+        scope_ref(s);
         loop_post(&s->arm_job);
     }
     return s;
@@ -247,7 +320,7 @@ struct scope *scope_drop(struct scope *s)
             scope_cancel(s, -ECANCELED);
             future_drop(scope_close(s));
         }
-        unref(s);
+        scope_unref(s);
     }
     return NULL;
 }

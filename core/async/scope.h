@@ -13,13 +13,25 @@
 
 struct scope;
 
+enum scope_flags {
+    /* What becomes of the others when a task fails: nothing (default), or all are cancelled. */
+    SCOPE_COLLECT_ALL = 0,
+    SCOPE_FAIL_FAST = 1,
+    /*
+     * Neither cancels nor deadlines of the scopes around it reach this one, for cleaning up; nor
+     * does a cancel of the future that scope_close() gives. It may be made in a cancelled scope. It
+     * still holds up the end of those around it, and that of the runtime.
+     */
+    SCOPE_SHIELD = 2,
+};
+
 /*
  * Makes a scope in the scope of the running task (else in the runtime's). At `deadline_ns`
- * (CLOCK_MONOTONIC; CLOCK_NEVER: none; the parent's deadline holds as well) it is cancelled with
+ * (async_now_ns(); CLOCK_NEVER: none; the parent's deadline holds as well) it is cancelled with
  * -ETIMEDOUT. The caller owns a reference. NULL when memory is exhausted or the surrounding scope
  * is cancelled. Any thread.
  */
-struct scope *scope_new(uint64_t deadline_ns);
+struct scope *scope_new(uint64_t deadline_ns, unsigned flags);
 
 /*
  * Asks that every task of the scope be cancelled, and refuses new ones. The first `reason`
@@ -32,7 +44,8 @@ int scope_cancelled(const struct scope *s);
 
 /*
  * Refuses tasks from outside from now on (tasks of the scope may still start others) and gives the
- * future that becomes ok when all have ended. Cancelling that future cancels the scope. Once.
+ * future that settles when all have ended: ok, or, where a task failed in a scope that fails fast,
+ * failed with the error of the first that did. Cancelling that future cancels the scope. Once.
  */
 future *scope_close(struct scope *s);
 

@@ -22,34 +22,84 @@ task *task_current(void)
     return current;
 }
 
+/* -- what it is -------------------------------------------------------------------------------- */
+
+static const struct future_class classes[];
+
+const task *task_of(const future *f)
+{
+    return f->class >= classes && f->class <= &classes[ON_PROCESS] ? (const task *)f : NULL;
+}
+
+task *task_on_thread(future *f)
+{
+    return f->class == &classes[ON_THREAD] ? (task *)f : NULL;
+}
+
+uint32_t task_ticks(uint64_t now_ns)
+{
+    return (uint32_t)(now_ns >> 20);
+}
+
 /* -- end --------------------------------------------------------------------------------------- */
+
+/* The result waits in the future itself, which nobody reads before it is settled. */
+static void keep(task *t, enum future_state outcome, int error, void *value, destroy_fn *destroy)
+{
+    future *f = &t->future;
+
+    /* Only one that was abandoned may be settled already: the one case with another writer. */
+    if (t->def->abandonable)
+        tiny_lock(&f->lock);
+    bool late = future_settled(f);
+    void *old = late ? value : f->value;
+    destroy_fn *destroy_old = late ? destroy : f->destroy;
+    if (!late) {
+        f->outcome = (unsigned char)outcome;
+        f->error = error;
+        f->value = value;
+        f->destroy = destroy;
+    }
+    if (t->def->abandonable)
+        tiny_unlock(&f->lock);
+    if (destroy_old)
+        destroy_old(old);
+}
 
 void task_return(task *t, void *value, destroy_fn *destroy)
 {
-    if (t->destroy)
-        t->destroy(t->value);
-    t->outcome = FUTURE_OK;
-    t->error = 0;
-    t->value = value;
-    t->destroy = destroy;
+    keep(t, FUTURE_OK, 0, value, destroy);
 }
 
 void task_fail(task *t, int error, void *detail, destroy_fn *destroy)
 {
-    task_return(t, detail, destroy);
-    t->outcome = error == -ECANCELED ? FUTURE_CANCELLED : FUTURE_FAILED;
-    t->error = error;
+    keep(t, error == -ECANCELED ? FUTURE_CANCELLED : FUTURE_FAILED, error, detail, destroy);
+}
+
+/* Settles, and leaves the scope: from then on the task is nobody's but its holders'. */
+static void finish(task *t)
+{
+    future *f = &t->future;
+
+    if (f->outcome == FUTURE_FAILED && scope_child_failed(t->scope, f->error))
+        atomic_store(&f->seen, true); /* the scope passes it on */
+    future_settle_kept(f);
+    scope_leave(t->scope, t);
+    count(COUNT_TASKS, -1);
+}
+
+static void release_frame(task *t)
+{
+    if (t->def->drop)
+        t->def->drop(t->frame);
+    context_drop(t->context);
+    t->context = NULL;
 }
 
 void task_end(task *t)
 {
-    struct scope *scope = t->scope;
-
-    if (t->def->drop)
-        t->def->drop(t->frame);
-    future_settle(&t->future, t->outcome, t->error, t->value, t->destroy);
-    scope_leave(scope, t);
-    count(COUNT_TASKS, -1);
+    release_frame(t);
+    finish(t);
     future_drop(&t->future);
 }
 
@@ -57,6 +107,19 @@ void task_end_cancelled(task *t)
 {
     task_fail(t, -ECANCELED, NULL, NULL);
     task_end(t);
+}
+
+void task_abandon(task *t)
+{
+    task_fail(t, -ECANCELED, NULL, NULL);
+    finish(t);
+}
+
+void task_end_abandoned(task *t)
+{
+    release_frame(t);
+    scope_unref(t->scope);
+    future_drop(&t->future);
 }
 
 bool task_cancelled(const task *t)
@@ -67,17 +130,32 @@ bool task_cancelled(const task *t)
 
 /* -- on the loop ------------------------------------------------------------------------------- */
 
-static void loop_task_resume(struct job *job)
-{
-    task *t = CONTAINER_OF(job, task, job);
+/*
+ * Why a task's job is queued. It is queued once for all of them: whoever sets the first posts it.
+ * A cancel request holds a reference, since the task may end before it is looked at.
+ */
+enum signal { SIGNAL_GO = 1, SIGNAL_CANCEL = 2 };
 
+static void signal_task(task *t, enum signal signal)
+{
+    if (atomic_fetch_or(&t->future.signals, (unsigned char)signal) == 0)
+        loop_post(&t->job);
+}
+
+static void task_ask_cancel(future *f)
+{
+    signal_task((task *)f, SIGNAL_CANCEL);
+}
+
+static void resume(task *t)
+{
     t->awaited = NULL;
     if (task_cancelled(t)) {
         if (!t->def->catches_cancel) {
             task_end_cancelled(t);
             return;
         }
-        t->cancel_told = true;
+        t->future.cancel_told = true;
     }
     current = t;
     int state = t->def->step(t, t->frame);
@@ -86,19 +164,58 @@ static void loop_task_resume(struct job *job)
         task_end(t);
 }
 
-static void loop_task_fire(struct waiter *w)
-{
-    loop_post(&CONTAINER_OF(w, task, waiter)->job);
-}
-
 /* A task that is queued finds the request when it is resumed; one that is parked waits on, until
  * what it awaits has really ended. */
-static void loop_task_cancel(future *f)
+static void interrupt(task *t)
 {
-    task *t = (task *)f;
-
-    if (t->awaited && !t->cancel_told)
+    if (t->awaited && !t->future.cancel_told)
         future_cancel(t->awaited);
+}
+
+static void submit(task *t)
+{
+    if (task_cancelled(t))
+        task_end_cancelled(t);
+    else
+        process_pool_submit(t);
+}
+
+static void run_signals(struct job *job)
+{
+    task *t = CONTAINER_OF(job, task, job);
+    unsigned char signals = atomic_exchange(&t->future.signals, 0);
+
+    loop_callback_name(t->def->name);
+    switch (t->def->where) {
+    case ON_LOOP:
+        if (signals & SIGNAL_GO)
+            resume(t);
+        else if (!future_settled(&t->future))
+            interrupt(t);
+        break;
+    case ON_THREAD:
+        if (!future_settled(&t->future))
+            thread_pool_cancel(t);
+        break;
+    case ON_PROCESS:
+        if (signals & SIGNAL_GO)
+            submit(t);
+        else if (!future_settled(&t->future))
+            process_pool_cancel(t);
+        break;
+    }
+    if (signals & SIGNAL_CANCEL)
+        future_drop(&t->future);
+}
+
+bool task_job_is_task(const struct job *job)
+{
+    return job->run == run_signals;
+}
+
+static void loop_task_fire(struct waiter *w)
+{
+    signal_task(CONTAINER_OF(w, task, waiter), SIGNAL_GO);
 }
 
 int task_resume_point(const task *t)
@@ -108,15 +225,16 @@ int task_resume_point(const task *t)
 
 bool task_await(task *t, future *f, int line)
 {
-    bool interrupted = task_cancelled(t) && !t->cancel_told;
+    bool interrupted = task_cancelled(t) && !t->future.cancel_told;
 
     t->resume_line = line;
-    if (future_settled(f) && !interrupted && ++t->ready_awaits < READY_AWAITS)
+    if (future_settled(f) && !interrupted && ++t->future.ready_awaits < READY_AWAITS)
         return true;
-    t->ready_awaits = 0;
+    t->future.ready_awaits = 0;
+    t->since_ticks = task_ticks(loop_now_ns());
     t->awaited = f;
     if (!future_add_waiter(f, &t->waiter))
-        loop_post(&t->job);
+        signal_task(t, SIGNAL_GO);
     else if (interrupted)
         future_cancel(f);
     return false;
@@ -124,43 +242,16 @@ bool task_await(task *t, future *f, int line)
 
 /* -- on a thread ------------------------------------------------------------------------------- */
 
-void task_run_here(task *t)
+bool task_run_here(task *t)
 {
-    if (task_cancelled(t)) {
-        task_end_cancelled(t);
-        return;
-    }
-    current = t;
-    t->def->run(t, t->frame);
-    current = NULL;
-    task_end(t);
-}
-
-static void thread_task_cancel(future *f)
-{
-    task *t = (task *)f;
-
-    if (thread_pool_withdraw(t))
-        task_end_cancelled(t);
-}
-
-/* -- in a process ------------------------------------------------------------------------------ */
-
-static void process_task_submit(struct job *job)
-{
-    task *t = CONTAINER_OF(job, task, job);
+    task *below = current;
 
     if (task_cancelled(t))
-        task_end_cancelled(t);
-    else
-        process_pool_submit(t);
-}
-
-static void process_task_cancel(future *f)
-{
-    task *t = (task *)f;
-
-    process_pool_cancel(t);
+        return false;
+    current = t;
+    t->def->run(t, t->frame);
+    current = below;
+    return true;
 }
 
 /* -- start ------------------------------------------------------------------------------------- */
@@ -171,9 +262,9 @@ static void task_release(future *f)
 }
 
 static const struct future_class classes[] = {
-    [ON_LOOP] = {.cancel = loop_task_cancel, .release = task_release},
-    [ON_THREAD] = {.cancel = thread_task_cancel, .release = task_release},
-    [ON_PROCESS] = {.cancel = process_task_cancel, .release = task_release},
+    [ON_LOOP] = {.ask_cancel = task_ask_cancel, .release = task_release},
+    [ON_THREAD] = {.ask_cancel = task_ask_cancel, .release = task_release},
+    [ON_PROCESS] = {.ask_cancel = task_ask_cancel, .release = task_release},
 };
 
 /* What its executor, and a cancel request, find in a task. */
@@ -181,17 +272,28 @@ static void prepare(task *t)
 {
     switch (t->def->where) {
     case ON_LOOP:
-        t->waiter.fire = loop_task_fire;
-        t->job.run = loop_task_resume;
+        t->awaited = NULL;
+        t->waiter = (struct waiter){.fire = loop_task_fire};
         break;
     case ON_THREAD:
         list_init(&t->queued);
+        atomic_init(&t->runner, NULL);
+        t->abandoned = false;
         break;
     case ON_PROCESS:
         list_init(&t->waiting);
-        t->job.run = process_task_submit;
+        t->worker = NULL;
+        t->queued_bytes = 0;
+        t->retried = t->parked = false;
         break;
     }
+}
+
+static uint32_t next_id(void)
+{
+    static atomic_uint last;
+
+    return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
 }
 
 static future *refuse(const struct task_def *def, void *frame, future *answer)
@@ -206,13 +308,19 @@ future *task_start_in(struct scope *scope, const struct task_def *def, void *fra
     if (async_start() < 0)
         return refuse(def, frame, future_cancelled());
 
-    task *t = calloc(1, sizeof *t + def->frame_size);
+    task *t = malloc(sizeof *t + def->frame_size);
     if (!t)
         return refuse(def, frame, future_out_of_memory());
     future_init(&t->future, &classes[def->where], 2);
+    t->future.outcome = FUTURE_OK;
     t->def = def;
     t->scope = scope ? scope : current ? current->scope : runtime_root();
-    t->outcome = FUTURE_OK;
+    t->job = (struct job){.run = run_signals};
+    t->context = context_ref(context_here());
+    t->id = next_id();
+    t->parent = current ? current->id : 0;
+    t->since_ticks = task_ticks(loop_is_here() ? loop_now_ns() : async_now_ns());
+    t->resume_line = 0;
     if (def->frame_size > 0) /* without a frame, the pointer may be NULL */
         memcpy(t->frame, frame, def->frame_size);
     prepare(t);
@@ -220,6 +328,7 @@ future *task_start_in(struct scope *scope, const struct task_def *def, void *fra
 
     if (scope_enter(t->scope, t, current && current->scope == t->scope) < 0) {
         count(COUNT_TASKS, -1);
+        context_drop(t->context);
         future_drop(&t->future);
         future_drop(&t->future);
         return refuse(def, frame, future_cancelled());
@@ -227,7 +336,7 @@ future *task_start_in(struct scope *scope, const struct task_def *def, void *fra
     if (def->where == ON_THREAD)
         thread_pool_submit(t);
     else
-        loop_post(&t->job);
+        signal_task(t, SIGNAL_GO);
     return &t->future;
 }
 

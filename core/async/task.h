@@ -43,7 +43,7 @@ enum { TASK_FINISHED, TASK_PARKED };
  * caller's initial one; `drop` releases what it holds, exactly once, before the future settles.
  */
 struct task_def {
-    const char *name;
+    const char *name, *file; /* TASK() fills them in */
     enum task_where where;
     size_t frame_size;
     void (*drop)(void *frame);
@@ -58,6 +58,12 @@ struct task_def {
 
     /* ON_THREAD: blocks as it likes on a pool thread; polls task_cancelled() where that helps. */
     void (*run)(task *t, void *frame);
+    /*
+     * ON_THREAD: `run` may be left to itself when it is cancelled and does not end: the future is
+     * cancelled at once, `drop` is called when `run` returns, and another thread takes the place of
+     * its own until then. For calls that hang at times and whose effects nobody minds.
+     */
+    bool abandonable;
 
     /*
      * ON_PROCESS. `pack` (loop thread) writes the request to the worker's memory and returns its
@@ -75,6 +81,8 @@ struct task_def {
      * needs. 0 or a negative errno, with which the worker ends.
      */
     int (*prepare)(void);
+    /* ON_PROCESS, optional: bytes that the frame keeps while it waits (see process_room()). */
+    size_t (*size)(const void *frame);
     unsigned timeout_ms; /* ON_PROCESS: told to `serve`; who overruns it by far is killed */
     bool idempotent;     /* ON_PROCESS: may be run a second time when its worker died */
 };
@@ -84,8 +92,11 @@ struct task_def {
  *     TASK(name, where, frame_size, .field = ...);
  */
 #define TASK(def, where_, frame_size_, ...)                                                        \
-    static const struct task_def def = {                                                           \
-        .name = #def, .where = (where_), .frame_size = (frame_size_), __VA_ARGS__};                \
+    static const struct task_def def = {.name = #def,                                              \
+                                        .file = __FILE__,                                          \
+                                        .where = (where_),                                         \
+                                        .frame_size = (frame_size_),                               \
+                                        __VA_ARGS__};                                              \
     static const struct task_def *const def##_entry                                                \
         __attribute__((section("async_tasks"), used)) = &def
 
@@ -97,6 +108,14 @@ struct task_def {
  */
 future *task_start(const struct task_def *def, void *frame);
 future *task_start_in(struct scope *scope, const struct task_def *def, void *frame);
+
+/*
+ * Backpressure for those who make requests for worker processes: settles ok when `bytes` more fit
+ * into the queue of process tasks (async_options.queue_bytes), or nothing waits there. First come,
+ * first served. A process task that is started when the queue is full is parked in front of it, and
+ * with it whoever awaits it; nothing is ever dropped. Any thread.
+ */
+future *process_room(size_t bytes);
 
 /* -- inside a task ----------------------------------------------------------------------------- */
 

@@ -5,15 +5,16 @@
  *
  *     worker                             parent
  *     hello ──────────────────────────▶
- *             ◀─────────────────────────  call   (the request itself lies in shared memory,
- *     reply, the answer behind it ────▶           which the worker maps read-only)
+ *             ◀─────────────────────────  call, the task's context behind it   (the request itself
+ *     reply, the answer behind it ────▶           lies in shared memory, which the worker maps
+ *                                                 read-only)
  */
 #ifndef SKIMD_ASYNC_WIRE_H
 #define SKIMD_ASYNC_WIRE_H
 
 #include <stdint.h>
 
-enum { WIRE_VERSION = 1, WIRE_REPLY_MAX = 64 * 1024 };
+enum { WIRE_VERSION = 2, WIRE_REPLY_MAX = 64 * 1024 };
 
 /* Descriptors of a worker process. */
 enum { WORKER_SOCKET = 3, WORKER_MEMORY = 4 };

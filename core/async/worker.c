@@ -2,10 +2,10 @@
  * A worker process: the same binary, started with a role flag. It prepares what its tasks need,
  * gives up its rights, and then answers calls one after another until its socket closes.
  */
-#include "core/async/internal.h"
+#include "core/async/worker.h"
+
 #include "core/async/sandbox.h"
 #include "core/async/task_table.h"
-#include "core/async/wire.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -34,7 +34,7 @@ static size_t argument(int which)
     return strtoull(arguments[which], NULL, 10);
 }
 
-static int prepare_tasks(void)
+int worker_prepare(void)
 {
     for (uint32_t i = 0; i < task_table_size(); i++) {
         const struct task_def *def = task_table_get(i);
@@ -55,27 +55,68 @@ static int say(const void *message, size_t length)
     return n < 0 ? -errno : 0;
 }
 
-static struct {
-    struct wire_reply head;
-    char body[WIRE_REPLY_MAX];
-} answer;
+/* -- one call ---------------------------------------------------------------------------------- */
 
-static int serve(const struct wire_call *call, const char *memory, size_t capacity)
+static ssize_t serve(const struct wire_call *call, struct bytes memory, struct worker_reply *out)
 {
     const struct task_def *def = task_table_get(call->task);
-    ssize_t n = -EINVAL;
 
-    if (def && def->serve && call->length <= capacity)
-        n = def->serve(bytes_of(memory, call->length), call->deadline_ns, answer.body,
-                       sizeof answer.body);
-    if (n > (ssize_t)sizeof answer.body)
+    if (!def || def->where != ON_PROCESS || !def->serve || call->length > memory.len)
+        return -EINVAL;
+    return def->serve(bytes_of(memory.ptr, call->length), call->deadline_ns, out->body,
+                      sizeof out->body);
+}
+
+size_t worker_answer(struct bytes message, struct bytes memory, struct worker_reply *out)
+{
+    struct wire_call call;
+
+    if (message.len < sizeof call || message.len > WIRE_CALL_MAX)
+        return 0;
+    memcpy(&call, message.ptr, sizeof call);
+    struct bytes context = bytes_of(message.ptr + sizeof call, message.len - sizeof call);
+
+    ssize_t n = context.len > 0 ? context_enter_packed(context) : 0;
+    if (n == 0)
+        n = serve(&call, memory, out);
+    if (context.len > 0)
+        context_enter_packed((struct bytes){0}); /* what it borrowed ends with the message */
+    if (n > (ssize_t)sizeof out->body)
         n = -EMSGSIZE;
-    answer.head = (struct wire_reply){.id = call->id, .error = n < 0 ? (int32_t)n : 0};
-    return say(&answer, sizeof answer.head + (n > 0 ? (size_t)n : 0));
+    out->head = (struct wire_reply){.id = call.id, .error = n < 0 ? (int32_t)n : 0};
+    return sizeof out->head + (n > 0 ? (size_t)n : 0);
+}
+
+/* -- one after another ------------------------------------------------------------------------- */
+
+/* The next message; its length, or -1 when no more comes. */
+static ssize_t hear(char *message, size_t capacity)
+{
+    ssize_t n;
+
+    do
+        n = recv(WORKER_SOCKET, message, capacity, MSG_TRUNC);
+    while (n < 0 && errno == EINTR);
+    return n > 0 ? n : -1;
+}
+
+static int serve_all(struct bytes memory)
+{
+    static char message[WIRE_CALL_MAX];
+    static struct worker_reply reply;
+
+    for (ssize_t n; (n = hear(message, sizeof message)) > 0;) {
+        /* One that was cut is longer than any call. */
+        size_t length = worker_answer(bytes_of(message, (size_t)n), memory, &reply);
+        if (length == 0 || say(&reply, length) < 0)
+            return EXIT_FAILURE;
+    }
+    return EXIT_SUCCESS;
 }
 
 int async_worker_main(void)
 {
+    struct wire_hello hello = {.version = WIRE_VERSION, .task_count = task_table_size()};
     size_t capacity = argument(ARG_REQUEST_BYTES);
 
     thread_role = ROLE_WORKER;
@@ -88,20 +129,9 @@ int async_worker_main(void)
     if (memory == MAP_FAILED)
         return EXIT_FAILURE;
     close(WORKER_MEMORY);
-    if (prepare_tasks() < 0 || sandbox_enter(argument(ARG_MEMORY)) < 0)
+    if (worker_prepare() < 0 || sandbox_enter(argument(ARG_MEMORY)) < 0)
         return EXIT_FAILURE;
 
-    struct wire_hello hello = {.version = WIRE_VERSION, .task_count = task_table_size()};
-    struct wire_call call;
-    ssize_t n = say(&hello, sizeof hello);
-    while (n >= 0) {
-        n = recv(WORKER_SOCKET, &call, sizeof call, 0);
-        if (n == sizeof call)
-            n = serve(&call, memory, capacity);
-        else if (n >= 0 || errno != EINTR)
-            break;
-        else
-            n = 0;
-    }
-    _exit(EXIT_SUCCESS); /* exit handlers would ask for what the sandbox forbids */
+    /* Exit handlers would ask for what the sandbox forbids. */
+    _exit(say(&hello, sizeof hello) < 0 ? EXIT_FAILURE : serve_all(bytes_of(memory, capacity)));
 }

@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
@@ -83,19 +84,24 @@ static int move_up(int fd)
     return moved;
 }
 
-/* Shared memory for requests. Sealed: a worker that shrank it would crash its parent. */
+/*
+ * Shared memory for requests. Sealed: a worker that shrank it would crash its parent, and one that
+ * wrote to it could make another's request look like the one that it died of. The seal against
+ * writing holds for mappings that come after the parent's.
+ */
 static int make_memory(struct worker_process *p)
 {
     int fd = move_up(memfd_create("async-request", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 
     if (fd < 0)
         return -errno;
-    if (ftruncate(fd, (off_t)p->memory_bytes) == 0 &&
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+    if (ftruncate(fd, (off_t)p->memory_bytes) == 0) {
         char *memory = mmap(NULL, p->memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (memory != MAP_FAILED) {
             p->memory = memory;
-            return fd;
+            if (fcntl(fd, F_ADD_SEALS,
+                      F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0)
+                return fd;
         }
     }
     int rc = -errno;
@@ -103,7 +109,16 @@ static int make_memory(struct worker_process *p)
     return rc;
 }
 
-int worker_process_spawn(size_t memory_bytes, size_t own_bytes, struct worker_process *ret)
+static void close_process(struct worker_process *p)
+{
+    close(p->socket);
+    if (p->pidfd >= 0)
+        close(p->pidfd);
+    if (p->memory)
+        munmap(p->memory, p->memory_bytes);
+}
+
+static int spawn_process(size_t memory_bytes, size_t own_bytes, struct worker_process *ret)
 {
     struct worker_process p = {.pidfd = -1, .memory_bytes = memory_bytes};
     int pair[2];
@@ -124,30 +139,54 @@ int worker_process_spawn(size_t memory_bytes, size_t own_bytes, struct worker_pr
         waitpid(p.pid, NULL, 0);
     }
     if (rc < 0)
-        worker_process_close(&p);
+        close_process(&p);
     else
         *ret = p;
     return rc;
 }
 
-void worker_process_kill(const struct worker_process *p)
+static void kill_process(const struct worker_process *p)
 {
     pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
 }
 
-void worker_process_reap(const struct worker_process *p)
+static void reap_process(const struct worker_process *p, struct worker_exit *ret_exit)
 {
-    siginfo_t info;
+    siginfo_t info = {0};
+    int rc;
 
-    while (waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED) < 0 && errno == EINTR)
-        ;
+    do
+        rc = waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0) /* somebody else has reaped it: what a program does that ignores SIGCHLD */
+        *ret_exit = (struct worker_exit){.status = -1};
+    else if (info.si_code == CLD_EXITED)
+        *ret_exit = (struct worker_exit){.status = info.si_status};
+    else
+        *ret_exit = (struct worker_exit){.signal = info.si_status};
 }
 
-void worker_process_close(struct worker_process *p)
+/* Pages that are resident, and of these the shared ones: fields 2 and 3 of /proc/PID/statm. */
+static size_t resident_bytes(const struct worker_process *p)
 {
-    close(p->socket);
-    if (p->pidfd >= 0)
-        close(p->pidfd);
-    if (p->memory)
-        munmap(p->memory, p->memory_bytes);
+    char path[32], line[128], *rest;
+
+    snprintf(path, sizeof path, "/proc/%ld/statm", (long)p->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t n = read(fd, line, sizeof line - 1);
+    close(fd);
+    line[n > 0 ? n : 0] = '\0';
+    strtoul(line, &rest, 10);
+    unsigned long resident = strtoul(rest, &rest, 10), shared = strtoul(rest, NULL, 10);
+    return shared < resident ? (resident - shared) * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
+
+const struct worker_backend spawned_workers = {
+    .spawn = spawn_process,
+    .kill = kill_process,
+    .reap = reap_process,
+    .resident = resident_bytes,
+    .close = close_process,
+};

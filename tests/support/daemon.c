@@ -334,7 +334,7 @@ bool read_until(int fd, struct buffer *in, const char *needle)
                 return true;
             looked = in->len - length + 1;
         }
-        ssize_t n = recv(fd, chunk, sizeof chunk, 0);
+        ssize_t n = read(fd, chunk, sizeof chunk);
         if (n <= 0)
             return false;
         buffer_append(in, chunk, (size_t)n);

@@ -16,6 +16,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* The one environment variable of this kind that reaches workers and is not a sanitizer's. */
+#define START_VARIABLE "NO_SUCH_SAN_OPTIONS"
+
+CONTEXT_KEY(order_key);
+const struct context_key *const order_context = &order_key;
+
 /* -- what a worker is told to do --------------------------------------------------------------- */
 
 uint64_t checksum(const char *bytes, size_t n)
@@ -41,6 +47,10 @@ static ssize_t call_pack(void *frame, char *request, size_t capacity)
         return -EMSGSIZE;
     if (order.deed == CRASH_ONCE)
         order.deed = packs == 1 ? CRASH : ECHO;
+    if (order.deed == SPIN_ONCE)
+        order.deed = packs == 1 ? SPIN : ECHO;
+    if (order.deed == GROW_ONCE)
+        order.deed = packs == 1 ? GROW : ECHO;
     memcpy(request, &order, sizeof order);
     if (c->payload_len > 0)
         memcpy(request + sizeof order, c->payload, c->payload_len);
@@ -64,6 +74,11 @@ static void call_unpack(task *t, void *frame, struct bytes reply)
     for (size_t i = sizeof a->checksum; i < reply.len; i++)
         if (reply.ptr[i] != (char)(i * 7))
             task_fail(t, -EPROTO, NULL, NULL);
+}
+
+static size_t call_size(const void *frame)
+{
+    return ((const struct call *)frame)->payload_len;
 }
 
 static void call_drop(void *frame)
@@ -98,6 +113,25 @@ static ssize_t eat_memory(char *reply)
     for (; pieces < 1000 && (piece = malloc(PIECE)); pieces++)
         memset(piece, 1, PIECE);
     return reply_number(reply, pieces);
+}
+
+/* Memory that is used and never given back; false when there is none. */
+static bool leak(size_t length)
+{
+    static char *volatile piece;
+
+    piece = malloc(length);
+    if (piece)
+        memset(piece, 1, length);
+    return piece;
+}
+
+/* Tries to get at the request for writing; the error number of that. */
+static int write_request(struct bytes request)
+{
+    uintptr_t page = (uintptr_t)request.ptr & ~(uintptr_t)4095;
+
+    return syscall(SYS_mprotect, page, 4096, PROT_READ | PROT_WRITE) < 0 ? errno : 0;
 }
 
 static ssize_t use_runtime(char *reply)
@@ -145,14 +179,14 @@ static struct {
 
 static ssize_t call_serve(struct bytes request, uint64_t deadline_ns, char *reply, size_t capacity)
 {
-    /* The runtime is new in each test, so the first call has the number 1. */
-    struct wire_reply first = {.id = 1};
     volatile bool forever = true;
     struct order order;
 
     if (request.len == 0)
         return 0;
     memcpy(&order, request.ptr, sizeof order);
+    /* The runtime is new in each test, so the first call has the number 1. */
+    struct wire_reply first = {.id = order.number > 0 ? (uint64_t)order.number : 1};
     switch ((enum deed)order.deed) {
     case ECHO: {
         uint64_t sum = checksum(request.ptr + sizeof order, request.len - sizeof order);
@@ -171,6 +205,7 @@ static ssize_t call_serve(struct bytes request, uint64_t deadline_ns, char *repl
         crash();
         break;
     case SPIN:
+    case SPIN_ONCE:
         while (forever)
             ;
         break;
@@ -182,8 +217,18 @@ static ssize_t call_serve(struct bytes request, uint64_t deadline_ns, char *repl
         return reply_number(reply, call_kernel(order.number));
     case EAT_MEMORY:
         return eat_memory(reply);
+    case LEAK:
+        return leak((size_t)order.number) ? reply_number(reply, 0) : -ENOMEM;
+    case WRITE_REQUEST:
+        return reply_number(reply, write_request(request));
+    case EXIT:
+        _exit(order.number);
     case USE_RUNTIME:
         return use_runtime(reply);
+    case TELL_CONTEXT: {
+        struct bytes here = context_get(order_context);
+        return reply_number(reply, (int64_t)checksum(here.ptr, here.len));
+    }
     case CLAIM_MORE:
         return (ssize_t)capacity + 1;
     case SAY_TOO_MUCH:
@@ -209,6 +254,18 @@ static ssize_t call_serve(struct bytes request, uint64_t deadline_ns, char *repl
         say(&first, sizeof first);
         crash();
         break;
+    case ANSWER_AND_GROW:
+        say(&first, sizeof first);
+        leak(GROWN_BYTES);
+        while (forever)
+            ;
+        break;
+    case GROW:
+    case GROW_ONCE:
+        leak(GROWN_BYTES);
+        while (forever)
+            ;
+        break;
     case PACK_ERROR:
     case PACK_TOO_MUCH:
         break;
@@ -216,14 +273,18 @@ static ssize_t call_serve(struct bytes request, uint64_t deadline_ns, char *repl
     return 0;
 }
 
-/* Lets workers fail to start: the one variable of this kind that reaches them is not a sanitizer's.
- */
 static int call_prepare(void)
 {
-    return getenv("NO_SUCH_SAN_OPTIONS") ? -EIO : 0;
+    const char *how = getenv(START_VARIABLE);
+
+    while (how && strcmp(how, "hang") == 0)
+        pause();
+    return how ? -EIO : 0;
 }
 
-#define CALL .pack = call_pack, .serve = call_serve, .unpack = call_unpack, .drop = call_drop
+#define CALL                                                                                       \
+    .pack = call_pack, .serve = call_serve, .unpack = call_unpack, .drop = call_drop,              \
+    .size = call_size
 
 TASK(call_task, ON_PROCESS, sizeof(struct call), CALL, .prepare = call_prepare);
 TASK(retried_task, ON_PROCESS, sizeof(struct call), CALL, .idempotent = true);
@@ -278,6 +339,33 @@ void check_strength(void)
     let_loop_turn();
     ck_assert_int_eq(async_counts().workers, STRENGTH);
     ck_assert_uint_eq(children(pids, 16), STRENGTH);
+}
+
+void await_strength(unsigned workers)
+{
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+
+    while (async_counts().workers < workers + 1 && now_ms() < give_up)
+        expect_echo();
+    ck_assert_int_eq(async_counts().workers, workers + 1);
+}
+
+static void set_start(void *how)
+{
+    if (how)
+        setenv(START_VARIABLE, how, 1);
+    else
+        unsetenv(START_VARIABLE);
+}
+
+void let_workers_start(const char *how)
+{
+    union {
+        const char *text;
+        void *arg;
+    } alias = {.text = how};
+
+    on_loop(set_start, alias.arg);
 }
 
 const struct answer *answer_of(const future *f)

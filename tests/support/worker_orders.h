@@ -12,25 +12,34 @@
 #include <stdint.h>
 
 /* The workers that async_setup asks for; those and the spare one; the deadline of hasty_order. */
-enum { WORKERS = 2, STRENGTH = WORKERS + 1, HASTY_MS = 30 };
+enum { WORKERS = 2, STRENGTH = WORKERS + 1, HASTY_MS = 30, GROWN_BYTES = 16 << 20 };
 
 enum deed {
     ECHO, /* a checksum of the payload, then `number` bytes of a pattern */
     GIVE_ERROR,
     CRASH,
     CRASH_ONCE, /* the first call crashes, the next one echoes */
+    EXIT,       /* with status `number` */
     SPIN,
+    SPIN_ONCE,
+    GROW, /* by GROWN_BYTES, and hangs */
+    GROW_ONCE,
     SPIN_UNTIL_DEADLINE,
     CALL_KERNEL, /* the forbidden call `number` */
     EAT_MEMORY,
+    LEAK,          /* `number` bytes */
+    WRITE_REQUEST, /* gives the error number of trying to */
     USE_RUNTIME,
-    CLAIM_MORE, /* returns a length over the capacity */
+    TELL_CONTEXT, /* gives the checksum of what order_context is there */
+    CLAIM_MORE,   /* returns a length over the capacity */
     SAY_TOO_MUCH,
     SAY_NONSENSE,
     SAY_NOTHING, /* sends an empty message, and goes on */
     ANSWER_ANOTHER_CALL,
+    /* with an empty answer to call `number`; 0: to the first */
     ANSWER_TWICE,
     ANSWER_AND_CRASH,
+    ANSWER_AND_GROW,
     /* not sent: what `pack` does */
     PACK_ERROR,
     PACK_TOO_MUCH,
@@ -41,7 +50,7 @@ struct order {
     int32_t number;
 };
 
-/* The frame of these tasks. */
+/* The frame of these tasks; waiting, it counts for `payload_len` bytes. */
 struct call {
     struct order order;
     const char *payload;
@@ -65,6 +74,9 @@ extern const struct task_def *const retried_order;
 extern const struct task_def *const hasty_order;
 extern const struct task_def *const empty_order;
 
+/* A context that TELL_CONTEXT looks at. */
+extern const struct context_key *const order_context;
+
 /* What ECHO answers for a payload, as `struct answer` has it. */
 uint64_t checksum(const char *bytes, size_t n);
 
@@ -79,6 +91,15 @@ void warm_up(void);
 
 /* Starts a call, and comes back when a worker has it; it must not be settled by then. */
 future *start_running(const struct task_def *def, enum deed deed, int number);
+
+/*
+ * How workers start from now on: NULL: as they should; "fail": they end before they say hello;
+ * "hang": they wait before that, until they are killed.
+ */
+void let_workers_start(const char *how);
+
+/* Calls until `workers` and the spare one are there again. */
+void await_strength(unsigned workers);
 
 /* Asserts that there are as many workers as there should be, and no other child. */
 void check_strength(void);
