@@ -61,17 +61,26 @@ ROOM_OBJ  := $(call objects,$(ROOM_SRC))
 TEST_OBJ  := $(call objects,$(TEST_SRC))
 MAIN_OBJ  := $(call objects,server/main.c)
 ORIGIN_OBJ := $(call objects,$(wildcard tests/support/origin*.c core/base/*.c))
-BENCH_OBJ := $(call objects,$(wildcard bench/*.c))
+BENCH_OBJ := $(call objects,$(wildcard bench/*.c bench/async/*.c))
 FUZZ_OBJ  := $(call objects,$(wildcard tests/fuzz/*.c))
-ALL_OBJ   := $(ASYNC_OBJ) $(ROOM_OBJ) $(TEST_OBJ) $(MAIN_OBJ) $(ORIGIN_OBJ) $(BENCH_OBJ) $(FUZZ_OBJ)
+EXAMPLE_OBJ := $(call objects,$(wildcard examples/*.c))
+ALL_OBJ   := $(ASYNC_OBJ) $(ROOM_OBJ) $(TEST_OBJ) $(MAIN_OBJ) $(ORIGIN_OBJ) $(BENCH_OBJ) $(FUZZ_OBJ) $(EXAMPLE_OBJ)
 
-.PHONY: all help deps demo test check check-asan check-tsan check-clang fuzz lint format bench install clean
+# What install-async installs for others to include; the other headers of these rooms are their own.
+ASYNC_HEADERS := $(patsubst %,core/async/%.h,async future task scope channel map combine context runtime debug mock loop) \
+                 $(patsubst %,core/base/%.h,bytes clock list)
+VERSION := $(shell sed -n 's/^.define SKIMD_VERSION "\(.*\)"/\1/p' server/version.h)
+
+.PHONY: all everything help deps demo test check check-asan check-tsan check-clang examples check-examples \
+        check-install check-valgrind fuzz lint format bench bench-async install install-async clean
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/skimd $(BUILD)/libasync.a compile_commands.json ## build skimd (build/release/skimd)
 
+everything: all examples $(BUILD)/check_skimd $(BUILD)/origin $(BUILD)/bare_fetch $(BUILD)/bench_async
+
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "PROFILE=release|debug|asan|tsan and CC=gcc|clang choose the build; it lands in build/."
 
 $(BUILD)/libasync.a: $(ASYNC_OBJ)
@@ -94,6 +103,22 @@ $(BUILD)/origin: $(ORIGIN_OBJ)
 $(BUILD)/bare_fetch: $(call objects,bench/bare_fetch.c)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/bench_async: $(call objects,bench/async/bench_async.c bench/async/bare.c) $(BUILD)/libasync.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/bench_uv: $(call objects,bench/async/bench_uv.c)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libuv)
+
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(filter-out examples/download.c,$(wildcard examples/*.c)))
+$(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libasync.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -Wl,--as-needed \
+	  $(shell pkg-config --libs libcurl gumbo libseccomp)
+$(addprefix $(BUILD)/examples/,first_answer mixed_bag titles): $(BUILD)/obj/examples/download.o
 
 FUZZERS := $(patsubst $(BUILD)/obj/tests/fuzz/%.o,$(BUILD)/%,$(FUZZ_OBJ))
 $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o $(ROOM_OBJ) $(BUILD)/libasync.a
@@ -147,6 +172,19 @@ check-tsan: ## run the tests under ThreadSanitizer
 check-clang: ## run the tests built by clang
 	@$(MAKE) --no-print-directory CC=clang check
 
+examples: $(EXAMPLES) ## build the programs of examples/, which use core/async alone
+
+check-examples: $(EXAMPLES) $(BUILD)/origin ## run the examples and compare what they print
+	examples/check $(BUILD)
+
+check-install: $(BUILD)/libasync.a ## install libasync somewhere temporary and build a program with it
+	+tests/install_async $(BUILD)
+
+check-valgrind: $(BUILD)/check_skimd ## run a million tasks under valgrind
+	@docker/deps model
+	CK_FORK=no CK_RUN_SUITE=million valgrind --quiet --error-exitcode=1 --leak-check=full \
+	  --show-leak-kinds=definite,indirect,possible $(BUILD)/check_skimd
+
 FUZZ_SECONDS ?= 30
 FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -171,8 +209,21 @@ bench: ## measure skimd beside a bare libcurl loop and curl --parallel
 	@$(MAKE) --no-print-directory $(BUILD)/skimd $(BUILD)/bare_fetch
 	@bench/run $(BUILD)
 
+bench-async: ## measure the future layer beside bare loops, libuv and Python
+	@docker/deps bench
+	@$(MAKE) --no-print-directory $(BUILD)/bench_async $(if $(shell pkg-config --exists libuv && echo yes),$(BUILD)/bench_uv)
+	@bench/async/run $(BUILD)
+
 install: $(BUILD)/skimd ## install skimd below PREFIX (/usr/local)
 	install -D -m 755 $(BUILD)/skimd $(DESTDIR)$(PREFIX)/bin/skimd
+
+install-async: $(BUILD)/libasync.a ## install core/async as a library: libasync.a, headers, pkg-config file
+	install -D -m 644 $(BUILD)/libasync.a $(DESTDIR)$(PREFIX)/lib/libasync.a
+	@for header in $(ASYNC_HEADERS); do \
+	  install -D -m 644 $$header $(DESTDIR)$(PREFIX)/include/libasync/$$header || exit; done
+	@install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' core/async/libasync.pc.in \
+	  >$(DESTDIR)$(PREFIX)/lib/pkgconfig/libasync.pc
 
 clean: ## remove everything that was built
 	rm -rf build compile_commands.json
