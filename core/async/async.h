@@ -11,5 +11,6 @@
 #include "core/async/runtime.h"
 #include "core/async/scope.h"
 #include "core/async/task.h"
+#include "core/base/clock.h"
 
 #endif

@@ -26,7 +26,7 @@ struct context_key {
 #define CONTEXT_KEY(key)                                                                           \
     static const struct context_key key = {.name = #key};                                          \
     static const struct context_key *const key##_entry                                             \
-        __attribute__((section("async_context"), used)) = &key
+        __attribute__((section("async_context"), used, retain)) = &key
 
 /*
  * Sets `key` in the context of the task or continuation that runs here (outside of both: of this

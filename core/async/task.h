@@ -98,7 +98,7 @@ struct task_def {
                                         .frame_size = (frame_size_),                               \
                                         __VA_ARGS__};                                              \
     static const struct task_def *const def##_entry                                                \
-        __attribute__((section("async_tasks"), used)) = &def
+        __attribute__((section("async_tasks"), used, retain)) = &def
 
 /*
  * Starts a task in the scope of the task that is running here (else in the runtime's own scope),
