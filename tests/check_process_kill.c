@@ -153,7 +153,6 @@ START_TEST(a_worker_killed_at_any_step_ends_its_task_once_and_is_replaced)
     expect(v.future, error ? FUTURE_FAILED : FUTURE_OK, error);
     ck_assert_int_eq(v.drops, 1);
     ck_assert_int_eq(async_stats().tasks_retried, steps[_i / 2].retried[idempotent]);
-    let_loop_turn();
     await_strength(1);
     ck_assert_int_eq(async_stats().workers_lost, STRENGTH_OF_ONE);
     ck_assert_int_eq(async_counts().tasks, 0);

@@ -235,9 +235,11 @@ static void block(future *f, future *late, uint64_t deadline_ns)
     struct thread_waiter w = {
         .settled.fire = wake_settled, .late.fire = wake_late, .pool = thread_role == ROLE_POOL};
 
-    if (!future_add_waiter(f, &w.settled))
+    sem_init(&w.wake, 0, 0); /* before anybody can post it */
+    if (!future_add_waiter(f, &w.settled)) {
+        sem_destroy(&w.wake);
         return;
-    sem_init(&w.wake, 0, 0);
+    }
     list_init(&w.late.link);
     bool sleeps = !late || future_add_waiter(late, &w.late);
     if (w.pool) /* not sooner: who settles now says that it goes on */

@@ -103,6 +103,11 @@ void async_teardown(void)
     ck_assert_int_eq(left.tasks, 0);
     ck_assert_int_eq(left.scopes, 0);
     ck_assert_int_eq(left.workers, 0);
+    struct async_stats stats = async_stats();
+    ck_assert_int_eq(stats.queued, 0);
+    ck_assert_int_eq(stats.queued_bytes, 0);
+    ck_assert_int_eq(stats.parked, 0);
+    ck_assert_int_eq(stats.threads_abandoned, 0);
     ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* no child, not even a zombie */
     ck_assert_int_eq(errno, ECHILD);
     ck_assert_uint_eq(open_descriptors(), descriptors_before);
