@@ -7,8 +7,12 @@
 #include "tests/support/worker_orders.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct worker_reply reply;
 static char memory[4096];
@@ -173,10 +177,39 @@ START_TEST(an_error_or_a_boast_of_serve_is_passed_on_as_an_error)
 }
 END_TEST
 
+/* -- a program that does not ask --------------------------------------------------------------- */
+
+/* These tests as a program that was spawned as a worker, and whose main() does not see that. */
+START_TEST(a_program_that_does_not_know_that_it_is_a_worker_does_not_multiply)
+{
+    char name[] = WORKER_NAME, flag[] = WORKER_FLAG, suite[] = "CK_RUN_SUITE=runtime";
+    char fork[] = "CK_FORK=no", said[256] = "";
+    char *argv[] = {name, flag, NULL}, *environment[] = {suite, fork, NULL};
+    posix_spawn_file_actions_t actions;
+    int out[2], status;
+    size_t n = 0;
+    pid_t pid;
+
+    ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, out[1], STDERR_FILENO);
+    ck_assert_int_eq(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environment), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(out[1]);
+    for (ssize_t more = 1; more > 0; n += more > 0 ? (size_t)more : 0)
+        more = read(out[0], said + n, sizeof said - 1 - n);
+    close(out[0]);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, EXIT_FAILURE << 8);
+    ck_assert_ptr_nonnull(strstr(said, "must begin its main()"));
+}
+END_TEST
+
 Suite *suite_worker(void)
 {
     Suite *suite = suite_create("worker");
-    TCase *messages = tcase_create("messages");
+    TCase *messages = tcase_create("messages"), *programs = tcase_create("programs");
 
     tcase_add_checked_fixture(messages, setup, teardown);
     suite_add_tcase(suite, messages);
@@ -187,5 +220,7 @@ Suite *suite_worker(void)
     tcase_add_test(messages, a_malformed_context_is_an_error_and_is_not_seen);
     tcase_add_test(messages, a_context_lasts_for_its_call);
     tcase_add_test(messages, an_error_or_a_boast_of_serve_is_passed_on_as_an_error);
+    tcase_add_test(programs, a_program_that_does_not_know_that_it_is_a_worker_does_not_multiply);
+    suite_add_tcase(suite, programs);
     return suite;
 }

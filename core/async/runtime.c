@@ -1,10 +1,12 @@
 #include "core/async/internal.h"
 #include "core/base/clock.h"
 
+#include "core/async/worker.h"
 #include "core/async/worker_process.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum {
@@ -175,8 +177,27 @@ static int start_parts(void)
     return 0;
 }
 
+/*
+ * A program whose main() does not ask async_is_worker() would do in each of its workers what it
+ * does in the first process: start workers, which start workers.
+ */
+static void refuse_to_multiply(void)
+{
+    static const char message[] =
+        "async: this program must begin its main() with "
+        "\"if (async_is_worker(argc, argv)) return async_worker_main();\"\n";
+
+    if (!worker_was_spawned())
+        return;
+    if (write(STDERR_FILENO, message, sizeof message - 1) < 0) {
+        /* nobody to tell */
+    }
+    _exit(EXIT_FAILURE);
+}
+
 static int start_locked(const struct world *w)
 {
+    refuse_to_multiply();
     current_world = w;
     int rc = start_parts();
     if (rc < 0)

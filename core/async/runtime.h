@@ -79,7 +79,9 @@ struct async_stats async_stats(void);
 
 /*
  * Called first in main(): true in a process that the runtime spawned as a worker, which then does
- * nothing but `return async_worker_main();`.
+ * nothing but `return async_worker_main();`. In a program that does not ask, workers end with a
+ * message on standard error as soon as they come to start a runtime, and tasks for processes fail
+ * with -ECHILD.
  */
 bool async_is_worker(int argc, char **argv);
 int async_worker_main(void);

@@ -19,6 +19,8 @@ enum { WIRE_VERSION = 2, WIRE_REPLY_MAX = 64 * 1024 };
 /* Descriptors of a worker process. */
 enum { WORKER_SOCKET = 3, WORKER_MEMORY = 4 };
 
+/* The first two arguments of a worker process. */
+#define WORKER_NAME "async-worker"
 #define WORKER_FLAG "--async-worker"
 
 struct wire_hello {

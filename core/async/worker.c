@@ -8,6 +8,7 @@
 #include "core/async/task_table.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,18 @@ bool async_is_worker(int argc, char **argv)
         return false;
     arguments = argv;
     return true;
+}
+
+bool worker_was_spawned(void)
+{
+    static const char expected[] = WORKER_NAME "\0" WORKER_FLAG;
+    char line[sizeof expected];
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+
+    ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof line);
+    if (fd >= 0)
+        close(fd);
+    return n == sizeof line && memcmp(line, expected, sizeof line) == 0;
 }
 
 static size_t argument(int which)

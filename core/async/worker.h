@@ -24,4 +24,7 @@ struct worker_reply {
  */
 size_t worker_answer(struct bytes message, struct bytes memory, struct worker_reply *out);
 
+/* Whether this process was spawned as a worker, whatever its main() has asked. Any thread. */
+bool worker_was_spawned(void);
+
 #endif

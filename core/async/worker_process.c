@@ -36,7 +36,7 @@ static void choose_environment(char **ret_environment, size_t capacity)
 static int spawn(struct worker_process *p, size_t own_bytes, int socket, int memory)
 {
     char request_bytes[24], worker_memory[24], parent[24];
-    char flag[] = WORKER_FLAG, name[] = "async-worker";
+    char flag[] = WORKER_FLAG, name[] = WORKER_NAME;
     char *argv[] = {name, flag, request_bytes, worker_memory, parent, NULL};
     char *environment[16];
     posix_spawn_file_actions_t actions;
