@@ -177,7 +177,7 @@ examples: $(EXAMPLES) ## build the programs of examples/, which use core/async a
 check-examples: $(EXAMPLES) $(BUILD)/origin ## run the examples and compare what they print
 	examples/check $(BUILD)
 
-check-install: $(BUILD)/libasync.a ## install libasync somewhere temporary and build a program with it
+check-install: $(BUILD)/public/libasync.a ## install libasync somewhere temporary and build a program with it
 	+tests/install_async $(BUILD)
 
 check-valgrind: $(BUILD)/check_skimd ## run a million tasks under valgrind
@@ -217,8 +217,18 @@ bench-async: ## measure the future layer beside bare loops, libuv and Python
 install: $(BUILD)/skimd ## install skimd below PREFIX (/usr/local)
 	install -D -m 755 $(BUILD)/skimd $(DESTDIR)$(PREFIX)/bin/skimd
 
-install-async: $(BUILD)/libasync.a ## install core/async as a library: libasync.a, headers, pkg-config file
-	install -D -m 644 $(BUILD)/libasync.a $(DESTDIR)$(PREFIX)/lib/libasync.a
+# For the programs of others: one object, in which only what the public headers declare has a name outside.
+$(BUILD)/public/libasync.a: $(ASYNC_OBJ) $(ASYNC_HEADERS)
+	$(call say,AR,$@)
+	@mkdir -p $(@D)
+	@grep -ohE '[a-z][a-z0-9_]+\(' $(ASYNC_HEADERS) | tr -d '(' | sort -u >$(@D)/names
+	$(Q)$(LD) -r -o $(@D)/libasync.o $(ASYNC_OBJ)
+	$(Q)objcopy --keep-global-symbols=$(@D)/names $(@D)/libasync.o
+	@rm -f $@
+	$(Q)$(AR) rcsD $@ $(@D)/libasync.o
+
+install-async: $(BUILD)/public/libasync.a ## install core/async as a library: libasync.a, headers, pkg-config file
+	install -D -m 644 $(BUILD)/public/libasync.a $(DESTDIR)$(PREFIX)/lib/libasync.a
 	@for header in $(ASYNC_HEADERS); do \
 	  install -D -m 644 $$header $(DESTDIR)$(PREFIX)/include/libasync/$$header || exit; done
 	@install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig

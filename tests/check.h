@@ -16,6 +16,7 @@
     X(scope_policy)                                                                                \
     X(debug)                                                                                       \
     X(million)                                                                                     \
+    X(mistakes)                                                                                    \
     X(channel)                                                                                     \
     X(map)                                                                                         \
     X(combine)                                                                                     \

@@ -417,7 +417,19 @@ static ssize_t no_pack(void *frame, char *request, size_t capacity)
     return -ENODATA;
 }
 
-TASK(never_packed_task, ON_PROCESS, sizeof(struct traced), .pack = no_pack, .drop = traced_drop);
+static ssize_t no_serve(struct bytes request, uint64_t deadline_ns, char *reply, size_t capacity)
+{
+    (void)request, (void)deadline_ns, (void)reply, (void)capacity;
+    return -ENOSYS;
+}
+
+static void no_unpack(task *t, void *frame, struct bytes reply)
+{
+    (void)t, (void)frame, (void)reply;
+}
+
+TASK(never_packed_task, ON_PROCESS, sizeof(struct traced), .pack = no_pack, .serve = no_serve,
+     .unpack = no_unpack, .drop = traced_drop);
 
 enum { BURST = 50 };
 

@@ -36,6 +36,8 @@ struct parked {
 
 struct channel *channel_new(size_t capacity, destroy_fn *destroy)
 {
+    if (capacity == 0)
+        capacity = 1;
     struct channel *c = calloc(1, sizeof *c + capacity * sizeof c->items[0]);
 
     if (!c)

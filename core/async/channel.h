@@ -12,8 +12,8 @@
 struct channel;
 
 /*
- * Makes a channel for `capacity` (>= 1) items. `destroy` frees items that nobody will get.
- * The caller owns a reference; giving the last one back closes the channel, for whoever waits
+ * Makes a channel for `capacity` (0 is taken for 1) items. `destroy` frees items that nobody will
+ * get. The caller owns a reference; giving the last one back closes the channel, for whoever waits
  * still. NULL when memory is exhausted.
  */
 struct channel *channel_new(size_t capacity, destroy_fn *destroy);

@@ -353,7 +353,7 @@ int promise_resolve(promise *p, void *value, destroy_fn *destroy)
 
 int promise_fail(promise *p, int error, void *detail, destroy_fn *destroy)
 {
-    return future_settle(&p->future, FUTURE_FAILED, error, detail, destroy);
+    return future_settle(&p->future, FUTURE_FAILED, error ? error : -EINVAL, detail, destroy);
 }
 
 int promise_cancel(promise *p)
@@ -521,4 +521,9 @@ future *future_at(uint64_t at_ns)
     promise_on_cancel(p, sleeper_cancel, s);
     loop_post(&s->arm);
     return f;
+}
+
+future *future_after_ms(uint64_t ms)
+{
+    return future_at(clock_after_ms(async_now_ns(), ms));
 }

@@ -98,6 +98,9 @@ future *future_cancelled(void);
 /* A future that becomes ok at `at_ns` (async_now_ns()). Cancelling it ends it at once. */
 future *future_at(uint64_t at_ns);
 
+/* future_at() `ms` milliseconds from now. */
+future *future_after_ms(uint64_t ms);
+
 /* -- promise: one owner at a time, any thread -------------------------------------------------- */
 
 /*

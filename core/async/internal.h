@@ -198,6 +198,9 @@ struct scope_queue *scope_queue_of(struct scope *s);
 
 struct scope *scope_new_root(void);
 
+/* At the end of the runtime: closes the scopes below that their owners have not closed. */
+void scope_close_children(struct scope *s);
+
 /* Calls `fn` for each task below `s`, in no order; it must not start or end any. Loop thread. */
 void scope_for_each_task(struct scope *s, void (*fn)(task *t, void *arg), void *arg);
 

@@ -219,6 +219,8 @@ static void sift(struct timer *timer, size_t at)
 
 int timer_set(struct timer *timer, uint64_t at_ns)
 {
+    if (!loop_is_here())
+        return -EPERM;
     if (timer->slot == 0) {
         if (loop.timers == loop.heap_capacity) {
             size_t capacity = loop.heap_capacity ? 2 * loop.heap_capacity : 64;
@@ -288,7 +290,7 @@ static int tell_kernel(int fd, struct watch *w, uint32_t events)
     return 0;
 }
 
-int loop_watch(int fd, uint32_t events, watch_fn *fn, void *arg)
+static int watch(int fd, uint32_t events, watch_fn *fn, void *arg)
 {
     if ((size_t)fd >= loop.watch_capacity) {
         size_t capacity = loop.watch_capacity ? loop.watch_capacity : 64;
@@ -311,6 +313,11 @@ int loop_watch(int fd, uint32_t events, watch_fn *fn, void *arg)
         w->wanted = events;
     }
     return rc;
+}
+
+int loop_watch(int fd, uint32_t events, watch_fn *fn, void *arg)
+{
+    return loop_is_here() ? watch(fd, events, fn, arg) : -EPERM;
 }
 
 void loop_unwatch(int fd)
@@ -454,9 +461,9 @@ int loop_start(uint64_t slow_callback_ns)
     loop.alarm = loop.wake < 0 ? -1 : timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     int rc = loop.alarm < 0 ? -errno : 0;
     if (rc == 0)
-        rc = loop_watch(loop.wake, EPOLLIN, on_wake, NULL);
+        rc = watch(loop.wake, EPOLLIN, on_wake, NULL);
     if (rc == 0)
-        rc = loop_watch(loop.alarm, EPOLLIN | EPOLLET, on_alarm, NULL);
+        rc = watch(loop.alarm, EPOLLIN | EPOLLET, on_alarm, NULL);
     if (rc == 0 && !world()->wait)
         rc = start_thread(&loop.thread, loop_main, NULL);
     if (rc < 0)

@@ -2,7 +2,8 @@
  * The event loop: one hidden thread with epoll, timers and a queue of jobs. Tasks are the way to
  * use it; what stands here is for code that drives file descriptors on the loop itself.
  *
- * Everything but loop_post() and loop_is_here() is called on the loop thread only.
+ * Everything but loop_post() and loop_is_here() is called on the loop thread only, while the
+ * runtime runs: from the step of a loop task, or from a job that was posted after async_start().
  */
 #ifndef SKIMD_ASYNC_LOOP_H
 #define SKIMD_ASYNC_LOOP_H
@@ -38,7 +39,8 @@ struct timer {
     void (*fire)(struct timer *timer);
 };
 
-/* (Re-)arms `timer` for `at_ns`; in the past means the next turn. 0 or -ENOMEM. */
+/* (Re-)arms `timer` for `at_ns`; in the past means the next turn. 0, -ENOMEM, or -EPERM: not here.
+ */
 int timer_set(struct timer *timer, uint64_t at_ns);
 
 /* Disarms; nothing happens when it is not armed. `fire` will not run. */
@@ -52,7 +54,7 @@ typedef void watch_fn(void *arg, int fd, uint32_t events);
 /*
  * Calls `fn` whenever one of `events` (level-triggered) holds for `fd`; a second call for the same
  * descriptor changes mask and callback. No system call is made when the mask stays the same.
- * 0, -ENOMEM, or epoll_ctl's error.
+ * 0, -ENOMEM, epoll_ctl's error, or -EPERM: not on the loop thread.
  */
 int loop_watch(int fd, uint32_t events, watch_fn *fn, void *arg);
 

@@ -117,7 +117,9 @@ TASK(map_task, ON_LOOP, sizeof(struct map), .step = map_step, .drop = map_drop,
 future *map_in(struct scope *scope, size_t count, size_t limit, map_fn *start, void *arg)
 {
     if (limit > count)
-        limit = count ? count : 1;
+        limit = count;
+    if (limit == 0)
+        limit = 1;
     return task_start_in(scope, &map_task,
                          &(struct map){.count = count, .limit = limit, .start = start, .arg = arg});
 }

@@ -164,12 +164,14 @@ void call_finish(task *t)
 {
     loop_callback_name(t->def->name);
     /* Past its scope's deadline, which the worker was told, it may have given up for that. */
-    if (loop_now_ns() >= scope_deadline_ns(t->scope))
+    if (loop_now_ns() >= scope_deadline_ns(t->scope)) {
         task_fail(t, -ECANCELED, NULL, NULL);
-    else if (received.head.error)
+    } else if (received.head.error) {
         task_fail(t, received.head.error, NULL, NULL);
-    else
+    } else {
+        task_fail(t, -EBADMSG, NULL, NULL); /* unless this finds something in it */
         t->def->unpack(t, t->frame, bytes_of(received.body, received_len - sizeof received.head));
+    }
     task_end(t);
 }
 

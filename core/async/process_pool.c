@@ -36,7 +36,6 @@ enum {
 
 static struct {
     struct async_options options;
-    bool started;
     struct list workers;
     unsigned alive, busy;
     unsigned failed_starts; /* in a row */
@@ -290,10 +289,11 @@ static int spawn_worker(void)
     return 0;
 }
 
-/* True when waiting for a worker makes no sense: none is there, and none can be started. */
+/* True when waiting for a worker makes no sense: none is there, and none can be started, or not
+ * even tried to. */
 static bool hopeless(void)
 {
-    return pool.alive == 0 && pool.failed_starts >= HOPELESS_STARTS;
+    return pool.alive == 0 && (pool.failed_starts >= HOPELESS_STARTS || !pool.respawn.slot);
 }
 
 static void fail(task *t, int error)
@@ -316,13 +316,12 @@ static void spawn_missing(void)
     while (pool.alive < pool.options.workers + SPARE_WORKERS) {
         if (pool.failed_starts == 0 && spawn_worker() == 0)
             continue;
-        if (hopeless())
-            fail_waiting();
         unsigned doublings = pool.failed_starts < 10 ? pool.failed_starts : 10;
         uint64_t ms = (uint64_t)BACKOFF_FIRST_MS << doublings;
         if (ms > BACKOFF_LAST_MS)
             ms = BACKOFF_LAST_MS;
-        if (timer_set(&pool.respawn, clock_after_ms(async_now_ns(), ms)) < 0)
+        timer_set(&pool.respawn, clock_after_ms(async_now_ns(), ms)); /* else with the next task */
+        if (hopeless())
             fail_waiting();
         break;
     }
@@ -372,10 +371,7 @@ static void dispatch(void)
 
 void process_pool_submit(task *t)
 {
-    if (!pool.started) {
-        pool.started = true;
-        spawn_missing();
-    }
+    spawn_missing(); /* the first time; later, when it could not even be tried again */
     if (hopeless()) {
         fail(t, -ECHILD);
         return;

@@ -1,11 +1,13 @@
 #include "core/async/internal.h"
 #include "core/base/clock.h"
 
+#include "core/async/task_table.h"
 #include "core/async/worker.h"
 #include "core/async/worker_process.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -195,9 +197,31 @@ static void refuse_to_multiply(void)
     _exit(EXIT_FAILURE);
 }
 
+/* A definition that lacks its functions is a mistake in the program: say so where it is seen. */
+static void check_definitions(void)
+{
+    for (uint32_t i = 0; i < task_table_size(); i++) {
+        const struct task_def *def = task_table_get(i);
+        const char *needs[] = {
+            [ON_LOOP] = ".step", [ON_THREAD] = ".run", [ON_PROCESS] = ".pack, .serve and .unpack"};
+        bool complete[] = {
+            [ON_LOOP] = def->step,
+            [ON_THREAD] = def->run,
+            [ON_PROCESS] = def->pack && def->serve && def->unpack,
+        };
+
+        if (!complete[def->where]) {
+            fprintf(stderr, "async: task %s of %s needs %s\n", def->name, def->file,
+                    needs[def->where]);
+            abort();
+        }
+    }
+}
+
 static int start_locked(const struct world *w)
 {
     refuse_to_multiply();
+    check_definitions();
     current_world = w;
     int rc = start_parts();
     if (rc < 0)
@@ -236,27 +260,38 @@ static void stop_processes(struct job *job)
     process_pool_stop();
 }
 
+/* Everything that runs. -EDEADLK only in a mock: something there can never end. */
+static int end_tasks(void)
+{
+    scope_cancel(root, -ECANCELED);
+    scope_close_children(root);
+    future *closed = scope_close(root);
+    int rc = future_wait(closed, CLOCK_NEVER);
+    future_drop(closed);
+    return rc;
+}
+
+static void end_parts(void)
+{
+    struct job stop = {.run = stop_processes};
+
+    loop_post(&stop);
+    thread_pool_stop();
+    loop_stop();
+    root = scope_drop(root); /* last: until here, continuations may find that it takes no more */
+    current_world = &real_world;
+    atomic_store(&running, false);
+}
+
 int async_stop(void)
 {
     if (thread_role != ROLE_PLAIN)
         return -EDEADLK;
 
     pthread_mutex_lock(&lock);
-    if (atomic_load(&running)) {
-        scope_cancel(root, -ECANCELED);
-        future *closed = scope_close(root);
-        future_wait(closed, CLOCK_NEVER);
-        future_drop(closed);
-
-        struct job stop = {.run = stop_processes};
-        loop_post(&stop);
-        thread_pool_stop();
-        loop_stop();
-        root =
-            scope_drop(root); /* last: until here, continuations may find that it takes no more */
-        current_world = &real_world;
-        atomic_store(&running, false);
-    }
+    int rc = atomic_load(&running) ? end_tasks() : 0;
+    if (rc == 0 && atomic_load(&running))
+        end_parts();
     pthread_mutex_unlock(&lock);
-    return 0;
+    return rc;
 }

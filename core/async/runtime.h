@@ -31,12 +31,16 @@ struct async_hooks {
     void (*worker_lost)(const struct worker_loss *loss);
 };
 
+/*
+ * A worker's resident memory (`worker_rss`) is looked at every 64 calls, and after calls whose
+ * requests make up an eighth of it; what bounds it in between is `worker_memory`.
+ */
 struct async_options {
     unsigned threads;          /* pool threads; 0: 4 */
     unsigned workers;          /* worker processes that compute at the same time; 0: the CPUs */
     size_t request_bytes;      /* largest request to a worker; 0: 1 MiB */
     size_t worker_memory;      /* bytes a worker may map beside its request memory; 0: 256 MiB */
-    size_t worker_rss;         /* a worker that has more resident is replaced; 0: never */
+    size_t worker_rss;         /* one found with more resident (see below) is replaced; 0: never */
     unsigned worker_tasks;     /* a worker that has served so many is replaced; 0: 100,000 */
     size_t queue_bytes;        /* of process tasks that wait (task_def.size); 0: 64 MiB */
     uint64_t slow_callback_ns; /* longest that a callback should keep the loop; 0: not measured */
@@ -50,9 +54,9 @@ int async_configure(const struct async_options *options);
 int async_start(void);
 
 /*
- * Cancels what runs, waits for its end, joins the threads, reaps the workers. Afterwards the
- * runtime can be started again. Not from a task or the loop thread (-EDEADLK). 0 also when it
- * does not run.
+ * Cancels what runs, closes the scopes that nobody has closed, waits for the end of all, joins the
+ * threads, reaps the workers. Afterwards the runtime can be started again. Not from a task or the
+ * loop thread (-EDEADLK). 0 also when it does not run.
  */
 int async_stop(void);
 

@@ -44,7 +44,7 @@ static const int allowed_sanitized[] = {
     SCMP_SYS(getpid),    SCMP_SYS(gettid),          SCMP_SYS(tgkill),         SCMP_SYS(sigaltstack),
     SCMP_SYS(getrusage), SCMP_SYS(rt_sigaction),    SCMP_SYS(rt_sigprocmask), SCMP_SYS(sched_yield),
     SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), SCMP_SYS(prctl),          SCMP_SYS(mprotect),
-    SCMP_SYS(mmap),
+    SCMP_SYS(mmap),      SCMP_SYS(ioctl),           SCMP_SYS(open),           SCMP_SYS(lseek),
 };
 
 static int allow_all(scmp_filter_ctx filter, const int *calls, size_t n)

@@ -30,7 +30,7 @@ struct scope {
     struct scope_queue queue; /* loop thread */
     struct job arm_job, cancel_job, end_job;
     promise *closed;
-    future *closed_future; /* until scope_close() hands it out */
+    future *closed_future;
 };
 
 static void destroy(struct scope *s)
@@ -124,6 +124,20 @@ void scope_for_each_task(struct scope *s, void (*fn)(task *t, void *arg), void *
 }
 
 /* -- cancel ------------------------------------------------------------------------------------ */
+
+void scope_close_children(struct scope *s)
+{
+    tiny_lock(&s->lock);
+    LIST_FOR (link, &s->children) {
+        struct scope *child = CONTAINER_OF(link, struct scope, sibling);
+
+        if (child->flags & SCOPE_SHIELD) /* somebody cleans up in it */
+            continue;
+        future_drop(scope_close(child));
+        scope_close_children(child);
+    }
+    tiny_unlock(&s->lock);
+}
 
 static void cancel_children(struct scope *s)
 {
@@ -304,8 +318,7 @@ future *scope_close(struct scope *s)
 {
     tiny_lock(&s->lock);
     s->closing = true;
-    future *closed = s->closed_future;
-    s->closed_future = NULL;
+    future *closed = future_ref(s->closed_future);
     bool end = ends_now(s);
     tiny_unlock(&s->lock);
     if (end)
@@ -315,12 +328,15 @@ future *scope_close(struct scope *s)
 
 struct scope *scope_drop(struct scope *s)
 {
-    if (s) {
-        if (!s->closing) {
-            scope_cancel(s, -ECANCELED);
-            future_drop(scope_close(s));
-        }
-        scope_unref(s);
+    if (!s)
+        return NULL;
+    tiny_lock(&s->lock);
+    bool closed = s->closing;
+    tiny_unlock(&s->lock);
+    if (!closed) {
+        scope_cancel(s, -ECANCELED);
+        future_drop(scope_close(s));
     }
+    scope_unref(s);
     return NULL;
 }

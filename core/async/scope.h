@@ -45,13 +45,14 @@ int scope_cancelled(const struct scope *s);
 /*
  * Refuses tasks from outside from now on (tasks of the scope may still start others) and gives the
  * future that settles when all have ended: ok, or, where a task failed in a scope that fails fast,
- * failed with the error of the first that did. Cancelling that future cancels the scope. Once.
+ * failed with the error of the first that did. Cancelling that future cancels the scope. Called
+ * again, it gives the same future again.
  */
 future *scope_close(struct scope *s);
 
 /*
- * Gives the reference back; a scope that was not closed is cancelled and closes by itself.
- * NULL is fine. Returns NULL.
+ * Gives the reference back; a scope that was not closed is cancelled and closes by itself. The end
+ * of the runtime closes those that nobody has. NULL is fine. Returns NULL.
  */
 struct scope *scope_drop(struct scope *s);
 

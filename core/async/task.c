@@ -10,6 +10,7 @@
 #include "core/async/internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Awaits of settled futures in a row that go on at once, before others get their turn. */
@@ -73,6 +74,8 @@ void task_return(task *t, void *value, destroy_fn *destroy)
 
 void task_fail(task *t, int error, void *detail, destroy_fn *destroy)
 {
+    if (error == 0)
+        error = -EINVAL;
     keep(t, error == -ECANCELED ? FUTURE_CANCELLED : FUTURE_FAILED, error, detail, destroy);
 }
 
@@ -128,6 +131,12 @@ bool task_cancelled(const task *t)
            scope_cancelled(t->scope) != 0;
 }
 
+/* What `step` returned is neither of what the macros return, or it parked without an AWAIT. */
+static bool makes_sense(const task *t, int state)
+{
+    return state == TASK_FINISHED || (state == TASK_PARKED && t->awaited);
+}
+
 /* -- on the loop ------------------------------------------------------------------------------- */
 
 /*
@@ -160,8 +169,12 @@ static void resume(task *t)
     current = t;
     int state = t->def->step(t, t->frame);
     current = NULL;
-    if (state == TASK_FINISHED)
+    if (!makes_sense(t, state)) {
+        task_fail(t, state < 0 ? state : -EDEADLK, NULL, NULL);
         task_end(t);
+    } else if (state == TASK_FINISHED) {
+        task_end(t);
+    }
 }
 
 /* A task that is queued finds the request when it is resumed; one that is parked waits on, until
@@ -221,6 +234,16 @@ static void loop_task_fire(struct waiter *w)
 int task_resume_point(const task *t)
 {
     return t->resume_line;
+}
+
+int task_lost_place(const task *t)
+{
+    fprintf(
+        stderr,
+        "async: task %s is to go on at line %d, where its step has no AWAIT of its own: it is in a "
+        "nested switch, or in another function\n",
+        t->def->name, t->resume_line);
+    abort();
 }
 
 bool task_await(task *t, future *f, int line)
@@ -298,7 +321,7 @@ static uint32_t next_id(void)
 
 static future *refuse(const struct task_def *def, void *frame, future *answer)
 {
-    if (def->drop)
+    if (def->drop && (frame || def->frame_size == 0)) /* one of zeros holds nothing */
         def->drop(frame);
     return answer;
 }
@@ -321,8 +344,10 @@ future *task_start_in(struct scope *scope, const struct task_def *def, void *fra
     t->parent = current ? current->id : 0;
     t->since_ticks = task_ticks(loop_is_here() ? loop_now_ns() : async_now_ns());
     t->resume_line = 0;
-    if (def->frame_size > 0) /* without a frame, the pointer may be NULL */
+    if (frame)
         memcpy(t->frame, frame, def->frame_size);
+    else
+        memset(t->frame, 0, def->frame_size);
     prepare(t);
     count(COUNT_TASKS, 1);
 

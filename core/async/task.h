@@ -33,6 +33,9 @@
 typedef struct task task;
 struct scope;
 
+/* The longest reply of a worker process, in bytes. */
+enum { TASK_REPLY_MAX = 64 * 1024 };
+
 enum task_where { ON_LOOP, ON_THREAD, ON_PROCESS };
 
 /* What the step function of a loop task returns; use the macros. */
@@ -49,9 +52,10 @@ struct task_def {
     void (*drop)(void *frame);
 
     /*
-     * ON_LOOP: see BEGIN, AWAIT, END. A cancelled task is not stepped again: `drop` is its
-     * unwinding. One that `catches_cancel` is: it finds task_cancelled(), cleans up (its awaits are
-     * not interrupted any more) and ends with task_fail(t, -ECANCELED, ...) or what it has.
+     * ON_LOOP: see BEGIN, AWAIT, END. A negative errno that is returned fails the task. A cancelled
+     * task is not stepped again: `drop` is its unwinding. One that `catches_cancel` is: it finds
+     * task_cancelled(), cleans up (its awaits are not interrupted any more) and ends with
+     * task_fail(t, -ECANCELED, ...) or what it has.
      */
     int (*step)(task *t, void *frame);
     bool catches_cancel;
@@ -68,10 +72,19 @@ struct task_def {
     /*
      * ON_PROCESS. `pack` (loop thread) writes the request to the worker's memory and returns its
      * length, or a negative errno, which fails the task; it is called again when the request must
-     * go to another worker. `serve` (in the worker process, sandboxed)
-     * answers it with at most `capacity` bytes and returns their number or a negative errno, which
-     * fails the task; it should give up at `deadline_ns`. `unpack` (loop thread) gets the answer,
-     * which is hostile, and calls task_return() or task_fail().
+     * go to another worker. `serve` (in the worker process) answers it with at most `capacity`
+     * (TASK_REPLY_MAX) bytes and returns their number or a negative errno, which fails the task; it
+     * should give up at `deadline_ns`. `unpack` (loop thread) gets the answer, which is hostile,
+     * and calls task_return() or task_fail(); doing neither is -EBADMSG.
+     *
+     * `serve` computes, and nothing else: any system call but those of malloc (output, files,
+     * sleeping) kills the worker by SIGSYS. A process task fails with what `pack` or `serve` gave,
+     * with -ECANCELED in a cancelled or overdue scope, and with
+     *   -EOWNERDEAD       the worker died (the hook `worker_lost` tells how)
+     *   -ENOTRECOVERABLE  this same request has killed two workers already, and is in quarantine
+     *   -ETIMEDOUT        it overran `timeout_ms` (or its scope's deadline) by 250 ms, and was
+     * killed -EBADMSG          the worker said what makes no sense -EMSGSIZE         request or
+     * reply are too long -ECHILD           no worker can be started
      */
     ssize_t (*pack)(void *frame, char *request, size_t capacity);
     ssize_t (*serve)(struct bytes request, uint64_t deadline_ns, char *reply, size_t capacity);
@@ -83,7 +96,7 @@ struct task_def {
     int (*prepare)(void);
     /* ON_PROCESS, optional: bytes that the frame keeps while it waits (see process_room()). */
     size_t (*size)(const void *frame);
-    unsigned timeout_ms; /* ON_PROCESS: told to `serve`; who overruns it by far is killed */
+    unsigned timeout_ms; /* ON_PROCESS: told to `serve` as its deadline; 0: none */
     bool idempotent;     /* ON_PROCESS: may be run a second time when its worker died */
 };
 
@@ -102,9 +115,10 @@ struct task_def {
 
 /*
  * Starts a task in the scope of the task that is running here (else in the runtime's own scope),
- * or in `scope`. The task takes over what `frame` holds, whatever the outcome: where it can't
- * start, `def->drop` is called and the future is settled (cancelled in a cancelled or closed
- * scope). It never runs inside this call. Starts the runtime if need be. Any thread.
+ * or in `scope`. `frame` (`def->frame_size` bytes; NULL: all zero) is copied. The task takes over
+ * what it holds, whatever the outcome: where it can't start, `def->drop` is called and the future
+ * is settled (cancelled in a cancelled or closed scope). It never runs inside this call. Starts the
+ * runtime if need be. Any thread.
  */
 future *task_start(const struct task_def *def, void *frame);
 future *task_start_in(struct scope *scope, const struct task_def *def, void *frame);
@@ -121,7 +135,8 @@ future *process_room(size_t bytes);
 
 /*
  * Give the result; the task settles with it when it ends (a task that gives none is ok without a
- * value). As with promises, `error` is negative errno or a positive code of the task's module.
+ * value). They consume `value`, which outlives the frame: without `destroy` it must be static. As
+ * with promises, `error` is negative errno or a positive code of the task's module.
  */
 void task_return(task *t, void *value, destroy_fn *destroy);
 void task_fail(task *t, int error, void *detail, destroy_fn *destroy);
@@ -139,6 +154,8 @@ bool task_cancelled(const task *t);
  */
 #define BEGIN(t)                                                                                   \
     switch (task_resume_point(t)) {                                                                \
+    default:                                                                                       \
+        return task_lost_place(t);                                                                 \
     case 0:
 
 /*
@@ -163,8 +180,12 @@ bool task_cancelled(const task *t);
     (void)(t);                                                                                     \
     return TASK_FINISHED
 
-/* For the macros: where to go on; park until `f` is settled (true: it is, go on at once). */
+/*
+ * For the macros: where to go on; park until `f` is settled (true: it is, go on at once); abort,
+ * with a message, as there is no AWAIT in this step where the task should go on.
+ */
 int task_resume_point(const task *t);
 bool task_await(task *t, future *f, int line);
+int task_lost_place(const task *t) __attribute__((noreturn));
 
 #endif

@@ -147,7 +147,6 @@ static void run_task(task *t)
         task_end(t);
     else
         task_end_cancelled(t);
-    deactivate();
     pthread_mutex_lock(&pool.lock);
     here->nested--;
 }
@@ -195,9 +194,10 @@ static void *pool_main(void *arg)
         task *t = job ? NULL : next_task();
         if (job)
             run_job(job);
-        else if (t)
+        else if (t) {
             run_task(t);
-        else if (pool.stopping)
+            deactivate();
+        } else if (pool.stopping)
             break;
         else
             sleep_until_woken();
@@ -256,6 +256,7 @@ int thread_pool_wait(future *f, uint64_t deadline_ns)
     pthread_mutex_lock(&pool.lock);
     if (t && !list_empty(&t->queued) && here->nested < NESTED_MAX) {
         list_remove(&t->queued);
+        deactivate(); /* one of the two runs at a time */
         run_task(t);
     } else if (pool.blocked + 1 >= pool.count - pool.abandoned || waits_for_us(t)) {
         rc = -EDEADLK;

@@ -12,9 +12,11 @@
 #ifndef SKIMD_ASYNC_WIRE_H
 #define SKIMD_ASYNC_WIRE_H
 
+#include "core/async/task.h"
+
 #include <stdint.h>
 
-enum { WIRE_VERSION = 2, WIRE_REPLY_MAX = 64 * 1024 };
+enum { WIRE_VERSION = 2, WIRE_REPLY_MAX = TASK_REPLY_MAX };
 
 /* Descriptors of a worker process. */
 enum { WORKER_SOCKET = 3, WORKER_MEMORY = 4 };

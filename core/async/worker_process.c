@@ -136,7 +136,8 @@ static int spawn_process(size_t memory_bytes, size_t own_bytes, struct worker_pr
     if (rc == 0 && (p.pidfd = pidfd_open(p.pid, 0)) < 0) {
         rc = -errno;
         kill(p.pid, SIGKILL); /* not reaped, so the number is still its own */
-        waitpid(p.pid, NULL, 0);
+        while (waitpid(p.pid, NULL, 0) < 0 && errno == EINTR)
+            ;
     }
     if (rc < 0)
         close_process(&p);
