@@ -25,6 +25,7 @@
     X(thread_pool)                                                                                 \
     X(mock)                                                                                        \
     X(races)                                                                                       \
+    X(chaos)                                                                                       \
     X(process_pool)                                                                                \
     X(process_kill)                                                                                \
     X(process_loss)                                                                                \

@@ -71,6 +71,13 @@ START_TEST(items_come_out_in_the_order_in_which_they_were_put)
 }
 END_TEST
 
+START_TEST(a_channel_that_no_memory_could_hold_is_not_made)
+{
+    ck_assert_ptr_null(channel_new(SIZE_MAX, NULL));
+    ck_assert_ptr_null(channel_new(SIZE_MAX / sizeof(void *), NULL));
+}
+END_TEST
+
 START_TEST(a_full_channel_parks_its_putters_in_order)
 {
     struct channel *c = new_channel(2);
@@ -388,6 +395,7 @@ Suite *suite_channel(void)
         suite_add_tcase(suite, cases[i]);
     }
     tcase_add_test(order, items_come_out_in_the_order_in_which_they_were_put);
+    tcase_add_test(order, a_channel_that_no_memory_could_hold_is_not_made);
     tcase_add_test(order, a_full_channel_parks_its_putters_in_order);
     tcase_add_test(order, an_empty_channel_parks_who_wants_to_get);
     tcase_add_test(order, many_threads_put_and_a_task_gets_everything_in_each_ones_order);

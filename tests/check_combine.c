@@ -257,6 +257,24 @@ START_TEST(a_result_keeps_its_inputs_though_the_caller_drops_them)
 }
 END_TEST
 
+START_TEST(a_long_chain_of_results_does_not_eat_the_stack)
+{
+    future *first, *f;
+    promise *p = new_promise(&first);
+
+    f = first;
+    for (int i = 0; i < 200000; i++) {
+        future *pair[] = {f, future_done()};
+        future *both = future_all(pair, 2);
+        future_drop(f);
+        f = both;
+    }
+    promise_resolve(p, NULL, NULL);
+    promise_drop(p);
+    expect_ok(f);
+}
+END_TEST
+
 START_TEST(a_loser_that_does_not_end_keeps_no_value_alive)
 {
     for (int i = 0; i < COMBINATORS; i++) {
@@ -667,6 +685,7 @@ Suite *suite_combine(void)
     tcase_add_test(deciding, all_take_as_long_as_the_longest_and_the_others_as_the_shortest);
     tcase_add_test(keeping, a_result_keeps_its_inputs_though_the_caller_drops_them);
     tcase_add_test(keeping, a_loser_that_does_not_end_keeps_no_value_alive);
+    tcase_add_test(keeping, a_long_chain_of_results_does_not_eat_the_stack);
     tcase_add_test(keeping, a_future_that_lives_long_does_not_remember_what_it_took_part_in);
     tcase_add_test(keeping, without_a_runtime_there_is_no_memory_for_results);
     tcase_add_loop_test(keeping, failures_of_inputs_are_seen_and_that_of_the_result_is_its_own, 0,

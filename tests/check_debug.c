@@ -293,7 +293,59 @@ START_TEST(of_many_tasks_only_the_kinds_and_a_few_are_listed)
     text = dump(0);
     ck_assert_uint_eq(lines_of(text), 2);
     free(text);
+    text = dump(SIZE_MAX);
+    ck_assert_uint_eq(lines_of(text), 2 + TASKS);
+    free(text);
     scope_drop(s);
+}
+END_TEST
+
+/* Has a scope of its own, with one of its kind in it. */
+struct nested {
+    int levels;
+    struct scope *scope;
+    future *inner, *end;
+};
+
+static int nested_step(task *t, void *frame);
+static void nested_drop(void *frame);
+
+TASK(nested_task, ON_LOOP, sizeof(struct nested), .step = nested_step, .drop = nested_drop);
+
+static int nested_step(task *t, void *frame)
+{
+    struct nested *n = frame;
+
+    BEGIN(t);
+    if (n->levels > 0) {
+        n->scope = scope_new(CLOCK_NEVER, 0);
+        n->inner = task_start_in(n->scope, &nested_task, &(struct nested){.levels = n->levels - 1});
+    }
+    AWAIT(t, n->end, future_at(CLOCK_NEVER));
+    END(t);
+}
+
+static void nested_drop(void *frame)
+{
+    struct nested *n = frame;
+
+    future_drop(n->end);
+    future_drop(n->inner);
+    scope_drop(n->scope);
+}
+
+START_TEST(scopes_may_be_nested_deeper_than_the_stack_is)
+{
+    enum { LEVELS = 300000 };
+    future *f = task_start(&nested_task, &(struct nested){.levels = LEVELS});
+
+    while (async_counts().tasks <= LEVELS)
+        let_loop_turn();
+    let_loop_turn();
+    char *text = dump(1);
+    ck_assert_ptr_nonnull(strstr(text, "300001 tasks: 0 running, 0 queued, 300001 parked"));
+    free(text);
+    future_drop(f);
 }
 END_TEST
 
@@ -346,6 +398,29 @@ START_TEST(a_task_on_a_thread_is_listed_as_running)
 }
 END_TEST
 
+static void do_nothing(task *t, void *frame)
+{
+    (void)t;
+    (void)frame;
+}
+
+TASK(brief_task, ON_THREAD, 0, .run = do_nothing);
+
+START_TEST(tasks_may_begin_on_threads_while_they_are_listed)
+{
+    enum { ROUNDS = 100, TASKS = 50 };
+    future *f[TASKS];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < TASKS; i++)
+            f[i] = task_start(&brief_task, NULL);
+        free(dump(10));
+        for (int i = 0; i < TASKS; i++)
+            expect_ok(f[i]);
+    }
+}
+END_TEST
+
 Suite *suite_debug(void)
 {
     Suite *suite = suite_create("debug");
@@ -369,6 +444,8 @@ Suite *suite_debug(void)
     tcase_add_test(list, the_list_says_who_waits_where_for_whom);
     tcase_add_test(list, of_many_tasks_only_the_kinds_and_a_few_are_listed);
     tcase_add_test(list, an_idle_runtime_lists_no_task);
+    tcase_add_test(list, scopes_may_be_nested_deeper_than_the_stack_is);
     tcase_add_test(list, a_task_on_a_thread_is_listed_as_running);
+    tcase_add_test(list, tasks_may_begin_on_threads_while_they_are_listed);
     return suite;
 }

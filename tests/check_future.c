@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "tests/check.h"
 #include "tests/support/async_fixture.h"
+#include "tests/support/player.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -111,9 +112,8 @@ START_TEST(a_plain_thread_blocks_until_the_future_is_settled)
 {
     future *f;
     promise *p = new_promise(&f);
-    future *later = future_at(clock_after_ms(clock_now_ns(), 5));
 
-    expect_ok(later);
+    let_loop_turn();
     ck_assert(!future_settled(f));
     on_loop(resolve, p);
     expect_ok(f);
@@ -127,7 +127,9 @@ START_TEST(a_wait_that_times_out_does_not_cancel)
     promise *p = new_promise(&f);
 
     ck_assert_int_eq(future_wait(f, 0), -ETIMEDOUT);
-    ck_assert_int_eq(future_wait(f, clock_after_ms(clock_now_ns(), 2)), -ETIMEDOUT);
+    expect_now(0);
+    ck_assert_int_eq(future_wait(f, at(2)), -ETIMEDOUT);
+    expect_now(2);
     let_loop_turn();
     ck_assert_int_eq(future_state(f), FUTURE_PENDING);
     ck_assert_int_eq(promise_resolve(p, NULL, NULL), 0);
@@ -395,6 +397,27 @@ END_TEST
 
 /* -- cancelling -------------------------------------------------------------------------------- */
 
+/* Makes itself ready again, so many times. */
+static void go_round(future *done, promise *next, void *arg)
+{
+    int *left = arg;
+
+    if (--*left > 0)
+        future_drop(future_then(done, EXECUTOR_LOOP, go_round, left));
+    promise_resolve(next, NULL, NULL);
+    promise_drop(next);
+}
+
+START_TEST(what_becomes_ready_while_the_runtime_stops_is_still_run)
+{
+    int left = 1000000; /* far more than it takes to stop */
+
+    future_drop(future_then(future_done(), EXECUTOR_LOOP, go_round, &left));
+    ck_assert_int_eq(async_stop(), 0);
+    ck_assert_int_eq(left, 0);
+}
+END_TEST
+
 START_TEST(a_promise_without_a_hook_is_cancelled)
 {
     future *f;
@@ -494,6 +517,25 @@ START_TEST(cancelling_a_continuations_result_cancels_its_source)
     expect(result, FUTURE_FAILED, -ECANCELED); /* it ran, and saw how its source ended */
     ck_assert_int_eq(h.calls, 1);
     promise_drop(p);
+}
+END_TEST
+
+static void keep_promise(future *done, promise *next, void *arg)
+{
+    (void)done;
+    *(promise **)arg = next;
+}
+
+START_TEST(a_continuation_that_has_run_is_not_asked_to_cancel_its_source)
+{
+    promise *kept = NULL;
+    future *result = future_then(future_done(), EXECUTOR_LOOP, keep_promise, &kept);
+
+    let_loop_turn();
+    ck_assert_ptr_nonnull(kept);
+    ck_assert_int_eq(future_cancel(result), 0);
+    expect(result, FUTURE_CANCELLED, -ECANCELED);
+    promise_drop(kept);
 }
 END_TEST
 
@@ -657,11 +699,13 @@ Suite *suite_future(void)
 {
     Suite *suite = suite_create("future");
     TCase *settling = tcase_create("settling"), *waiting = tcase_create("waiting");
+    TCase *time = tcase_create("virtual time");
     TCase *then = tcase_create("continuations"), *cancel = tcase_create("cancelling");
-    TCase *cases[] = {settling, waiting, then, cancel};
+    TCase *cases[] = {settling, waiting, time, then, cancel};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        tcase_add_checked_fixture(cases[i], async_setup, async_teardown);
+        tcase_add_checked_fixture(cases[i], cases[i] == time ? mock_setup : async_setup,
+                                  async_teardown);
         tcase_set_timeout(cases[i], 60);
         suite_add_tcase(suite, cases[i]);
     }
@@ -671,7 +715,7 @@ Suite *suite_future(void)
     tcase_add_test(settling, a_promise_dropped_unsettled_fails_with_eownerdead);
     tcase_add_test(settling, the_shared_futures_are_settled_and_outlive_every_drop);
     tcase_add_test(waiting, a_plain_thread_blocks_until_the_future_is_settled);
-    tcase_add_test(waiting, a_wait_that_times_out_does_not_cancel);
+    tcase_add_test(time, a_wait_that_times_out_does_not_cancel);
     tcase_add_test(waiting, the_loop_thread_never_blocks_but_sees_what_is_settled);
     tcase_add_test(waiting, every_waiting_thread_is_woken_by_one_settle);
     tcase_add_loop_test(then, a_continuation_runs_on_its_executor_whatever_the_outcome, 0, 12);
@@ -680,11 +724,13 @@ Suite *suite_future(void)
     tcase_add_test(then, a_long_ready_chain_does_not_starve_the_timers);
     tcase_add_test(then, a_long_ready_chain_does_not_starve_the_descriptors);
     tcase_add_test(then, what_is_ready_when_the_runtime_stops_is_still_run);
+    tcase_add_test(then, what_becomes_ready_while_the_runtime_stops_is_still_run);
     tcase_add_test(cancel, a_promise_without_a_hook_is_cancelled);
     tcase_add_test(cancel, a_cancel_hook_runs_once_on_the_loop_and_decides);
     tcase_add_test(cancel, a_cancel_hook_may_let_the_work_end_as_it_does);
     tcase_add_test(cancel, a_settled_promises_hook_is_not_called);
     tcase_add_test(cancel, cancelling_a_continuations_result_cancels_its_source);
+    tcase_add_test(cancel, a_continuation_that_has_run_is_not_asked_to_cancel_its_source);
     tcase_add_loop_test(cancel, a_continuation_may_cancel_another_future, 0, 2);
     tcase_add_loop_test(cancel, a_continuation_may_cancel_its_result_and_drop_all_it_knows, 0, 2);
     tcase_add_test(cancel, of_a_cancel_and_a_settle_that_race_exactly_one_wins);

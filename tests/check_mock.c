@@ -3,6 +3,7 @@
 
 #include "core/async/async.h"
 #include "core/async/loop.h"
+#include "core/async/task_table.h"
 #include "core/async/wire.h"
 #include "core/base/clock.h"
 #include "core/base/list.h"
@@ -26,12 +27,6 @@ enum { SEEDS = 100 };
 static void start(uint64_t seed)
 {
     ck_assert_int_eq(mock_start(&(struct mock_options){.seed = seed, .async = play_options}), 0);
-}
-
-static void unordered_setup(void)
-{
-    async_setup();
-    start(0);
 }
 
 /* What happened, in order. */
@@ -980,13 +975,14 @@ START_TEST(a_mute_worker_serves_once_it_has_said_hello)
 }
 END_TEST
 
-static const struct wire_hello lies[] = {
-    {.version = WIRE_VERSION + 1}, {.version = WIRE_VERSION}, {.version = 0}};
+static const uint32_t versions[] = {WIRE_VERSION + 1, WIRE_VERSION, 0};
 
 /* _i: a wrong version, a wrong count of tasks, both; a hello that is too short; nothing. */
 START_TEST(a_worker_with_a_wrong_hello_is_killed)
 {
-    struct bytes lie = bytes_of((const char *)&lies[_i % 3], _i == 4 ? 0 : _i == 3 ? 7 : 8);
+    struct wire_hello hello = {.version = versions[_i % 3],
+                               .task_count = task_table_size() + (_i != 0)};
+    struct bytes lie = bytes_of((const char *)&hello, _i == 4 ? 0 : _i == 3 ? 7 : 8);
 
     let_starts_fail(MOCK_MUTE, 64);
     begin(0, 0, NULL, 0);
@@ -1021,11 +1017,11 @@ START_TEST(a_worker_that_speaks_out_of_turn_is_killed)
 }
 END_TEST
 
-/* _i: whether the call is in its hands; by the signal of a crash, by a kill. */
+/* _i: whether the call is in its hands; by the signal of a crash, by a kill, by an exit. */
 START_TEST(a_worker_dies_out_of_turn)
 {
     bool busy = _i & 1;
-    int signal = _i & 2 ? SIGKILL : SIGSEGV;
+    int signal = (const int[]){SIGSEGV, SIGKILL, 0}[_i / 2];
 
     begin(0, 0, (const struct mock_act[]){{MOCK_ANSWER, 10, BYTES("")}}, 1);
     future *f = start_double(double_plain, 6);
@@ -1118,6 +1114,65 @@ START_TEST(stopping_waits_in_virtual_time_for_what_cleans_up)
 }
 END_TEST
 
+static int wait_for_it_step(task *t, void *frame)
+{
+    future **f = frame;
+
+    BEGIN(t);
+    AWAIT(t, *f, future_ref(*f));
+    END(t);
+}
+
+TASK(waits_for_it, ON_LOOP, sizeof(future *), .step = wait_for_it_step, .drop = cleaner_drop);
+
+static void stay(promise *p, void *arg)
+{
+    (void)p;
+    (void)arg;
+}
+
+START_TEST(stopping_what_can_never_end_is_refused)
+{
+    future *f;
+    promise *p = new_promise(&f);
+
+    promise_on_cancel(p, stay, NULL);
+    future *waiting = task_start(&waits_for_it, &f);
+    mock_turn();
+    ck_assert_int_eq(async_stop(), -EDEADLK);
+    ck_assert(!future_settled(waiting));
+    promise_drop(p);
+    ck_assert_int_eq(async_stop(), 0);
+    ck_assert_int_eq(future_state(waiting), FUTURE_CANCELLED);
+    future_drop(waiting);
+}
+END_TEST
+
+static void wait_a_while(future *done, promise *next, void *arg)
+{
+    future *nap = future_at(async_now_ns() + NS_PER_SEC);
+
+    (void)done;
+    *(int *)arg = future_wait(nap, CLOCK_NEVER);
+    future_drop(nap);
+    promise_drop(next);
+}
+
+START_TEST(stopping_waits_in_virtual_time_for_what_blocks_on_a_thread)
+{
+    int rc = 1;
+    future *timer = future_at(at(5));
+    future *f = future_then(timer, EXECUTOR_THREAD, wait_a_while, &rc);
+
+    ck_assert_int_eq(future_wait(timer, CLOCK_NEVER), 0);
+    ck_assert_int_eq(async_stop(), 0);
+    ck_assert_int_eq(rc, 0);
+    ck_assert_int_eq(future_error(f), -EOWNERDEAD);
+    future_drop(timer);
+    future_drop(f);
+}
+END_TEST
+
 Suite *suite_mock(void)
 {
     Suite *suite = suite_create("mock");
@@ -1127,7 +1182,7 @@ Suite *suite_mock(void)
     TCase *unordered[] = {driving, time, threads}, *others[] = {order, workers, life};
 
     for (size_t i = 0; i < 3; i++) {
-        tcase_add_checked_fixture(unordered[i], unordered_setup, async_teardown);
+        tcase_add_checked_fixture(unordered[i], mock_setup, async_teardown);
         tcase_add_checked_fixture(others[i], play_setup, async_teardown);
         tcase_set_timeout(unordered[i], 60);
         tcase_set_timeout(others[i], 60);
@@ -1141,6 +1196,8 @@ Suite *suite_mock(void)
     tcase_add_loop_test(driving, another_thread_waits_for_the_virtual_time, 0, 2);
     tcase_add_test(driving, the_context_of_the_driving_thread_is_not_the_loops);
     tcase_add_test(driving, stopping_waits_in_virtual_time_for_what_cleans_up);
+    tcase_add_test(driving, stopping_waits_in_virtual_time_for_what_blocks_on_a_thread);
+    tcase_add_test(driving, stopping_what_can_never_end_is_refused);
     tcase_add_test(time, the_time_begins_at_the_epoch_and_jumps_to_each_timer);
     tcase_add_test(time, time_stands_still_until_nothing_else_can_happen);
     tcase_add_test(time, a_ready_descriptor_comes_before_the_time);
@@ -1171,7 +1228,7 @@ Suite *suite_mock(void)
     tcase_add_test(workers, a_mute_worker_serves_once_it_has_said_hello);
     tcase_add_loop_test(workers, a_worker_with_a_wrong_hello_is_killed, 0, 5);
     tcase_add_loop_test(workers, a_worker_that_speaks_out_of_turn_is_killed, 0, 2);
-    tcase_add_loop_test(workers, a_worker_dies_out_of_turn, 0, 4);
+    tcase_add_loop_test(workers, a_worker_dies_out_of_turn, 0, 6);
     tcase_add_test(life, each_run_begins_anew);
     tcase_add_test(life, a_start_while_it_runs_is_refused_and_changes_nothing);
     return suite;

@@ -1,5 +1,6 @@
 /* What is known of workers that were lost: the hook that hears of it, the quarantine. */
 #include "core/async/async.h"
+#include "core/async/mock.h"
 #include "core/base/clock.h"
 #include "tests/check.h"
 #include "tests/support/async_fixture.h"
@@ -91,6 +92,28 @@ START_TEST(a_worker_killed_for_a_cancel_is_counted_but_not_told)
     expect(f, FUTURE_CANCELLED, -ECANCELED);
     ck_assert_int_eq(times_heard, 0);
     ck_assert_int_eq(async_stats().workers_lost, 1);
+}
+END_TEST
+
+static struct mock_act crash_soon(const struct mock_call *call, void *arg)
+{
+    (void)call;
+    (void)arg;
+    return (struct mock_act){.deed = MOCK_CRASH, .after_ns = NS_PER_MS};
+}
+
+/* By the mock, where a kill takes its time. */
+START_TEST(a_worker_that_crashes_before_it_is_killed_for_a_cancel_is_told)
+{
+    struct mock_options options = {
+        .async.hooks.worker_lost = hear_loss, .worker = crash_soon, .kill_ns = NS_PER_SEC};
+
+    ck_assert_int_eq(mock_start(&options), 0);
+    future *f = start_order(plain_order, ECHO, 0);
+    mock_turn();
+    future_cancel(f);
+    expect(f, FUTURE_CANCELLED, -ECANCELED);
+    expect_loss(1, SIGSEGV, 0, -ECANCELED, "call_task");
 }
 END_TEST
 
@@ -208,6 +231,7 @@ Suite *suite_process_loss(void)
     tcase_add_test(hook, a_worker_that_had_to_be_killed_is_told_with_the_reason);
     tcase_add_test(hook, workers_killed_from_outside_are_told_with_and_without_a_task);
     tcase_add_test(hook, a_worker_killed_for_a_cancel_is_counted_but_not_told);
+    tcase_add_test(hook, a_worker_that_crashes_before_it_is_killed_for_a_cancel_is_told);
     tcase_add_test(hook, a_worker_that_dies_before_its_hello_is_told);
     tcase_add_loop_test(quarantine, a_request_that_killed_two_workers_is_refused, 0, 4);
     tcase_add_test(quarantine, an_idempotent_task_that_kills_twice_is_its_requests_last);

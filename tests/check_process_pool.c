@@ -276,6 +276,57 @@ START_TEST(a_worker_that_talks_out_of_turn_is_killed_and_its_task_stands)
 }
 END_TEST
 
+/* By the mock: the worker says a second time what it has said, when it has the next call. */
+static struct mock_act answer_the_first_again(const struct mock_call *call, void *arg)
+{
+    static struct wire_reply first;
+
+    if (call->nth == 0)
+        first = (struct wire_reply){.id = call->id};
+    bool lie = call->nth > 0 && (call->worker == 0 || arg);
+    return (struct mock_act){.deed = lie ? MOCK_LIE : MOCK_ANSWER,
+                             .lie = bytes_of((const char *)&first, sizeof first)};
+}
+
+START_TEST(who_comes_after_one_that_is_answered_twice_is_not_to_blame)
+{
+    struct mock_options options = {.worker = answer_the_first_again, .async = {.workers = 1}};
+
+    ck_assert_int_eq(mock_start(&options), 0);
+    expect_echo();
+    expect_ok(start_order(retried_order, ECHO, 0));
+    ck_assert_int_eq(async_stats().tasks_retried, 1);
+    ck_assert_int_eq(async_stats().workers_lost, 1);
+}
+END_TEST
+
+START_TEST(who_comes_after_one_that_is_answered_twice_is_not_suspected)
+{
+    struct mock_options options = {.worker = answer_the_first_again, .arg = &options};
+
+    ck_assert_int_eq(mock_start(&options), 0);
+    expect_echo();
+    for (int i = 0; i < 3; i++)
+        expect(start_order(plain_order, ECHO, 0), FUTURE_FAILED, -EOWNERDEAD);
+    ck_assert_int_eq(async_stats().tasks_quarantined, 0);
+}
+END_TEST
+
+START_TEST(who_comes_right_behind_one_that_answers_twice_is_answered)
+{
+    for (int i = 0; i < 3; i++) {
+        async_reconfigure(4, 1, 0);
+        warm_up(); /* that was call 1 */
+        future *twice = start_order(plain_order, ANSWER_TWICE, 2);
+        future *next = start_order(retried_order, ECHO, 0);
+        expect_ok(twice);
+        expect_ok(next);
+        ck_assert_int_eq(async_stats().tasks_quarantined, 0);
+        ck_assert_int_eq(async_stop(), 0);
+    }
+}
+END_TEST
+
 /* -- cancelling -------------------------------------------------------------------------------- */
 
 static bool is_among(pid_t pid, const pid_t *pids, size_t n)
@@ -523,6 +574,142 @@ START_TEST(when_no_worker_can_be_replaced_the_others_go_on)
 }
 END_TEST
 
+/* By the mock: each is killed as soon as it has said hello. */
+START_TEST(workers_that_die_before_they_are_of_use_are_replaced_ever_later)
+{
+    struct mock_options options = {.async = {.workers = 1}};
+
+    ck_assert_int_eq(mock_start(&options), 0);
+    expect(start_order(plain_order, PACK_ERROR, -E2BIG), FUTURE_FAILED, -E2BIG);
+    ck_assert_uint_eq(mock_workers_started(), 2);
+    for (int ms = 0; ms < 1000; ms++) {
+        for (unsigned i = 0; i < mock_workers_started(); i++)
+            mock_worker_die(i, SIGKILL);
+        mock_advance(NS_PER_MS);
+    }
+    ck_assert_uint_gt(mock_workers_started(), 4);
+    ck_assert_uint_lt(mock_workers_started(), 20);
+    expect_echo(); /* one that is of use ends it */
+    mock_advance(10 * NS_PER_SEC);
+    ck_assert(mock_worker_die(mock_workers_started() - 1, SIGKILL));
+    unsigned started = mock_workers_started();
+    mock_turn();
+    ck_assert_uint_eq(mock_workers_started(), started + 1);
+}
+END_TEST
+
+/* -- workers that take their time to die, by the mock -------------------------------------------
+ */
+
+START_TEST(a_worker_that_dies_slowly_does_not_stand_before_the_others)
+{
+    struct mock_options options = {.async = {.workers = 1, .worker_tasks = 1},
+                                   .kill_ns = NS_PER_SEC};
+
+    ck_assert_int_eq(mock_start(&options), 0);
+    expect_echo();
+    ck_assert_uint_eq(mock_workers_killed(), 1); /* of old age */
+    expect_echo();
+    ck_assert_uint_eq(async_now_ns(), MOCK_EPOCH_NS);
+}
+END_TEST
+
+static struct mock_act only_the_first_hangs(const struct mock_call *call, void *arg)
+{
+    (void)arg;
+    return (struct mock_act){.deed = call->nth == 0 ? MOCK_HANG : MOCK_ANSWER};
+}
+
+START_TEST(none_is_replaced_for_its_age_while_another_dies)
+{
+    struct mock_options options = {.worker = only_the_first_hangs,
+                                   .async = {.workers = 2, .worker_tasks = 1},
+                                   .kill_ns = NS_PER_SEC};
+
+    ck_assert_int_eq(mock_start(&options), 0);
+    future *f = start_order(plain_order, ECHO, 0);
+    mock_turn();
+    future_cancel(f);
+    mock_turn();
+    expect_echo();
+    ck_assert_uint_eq(mock_workers_killed(), 1);
+    expect(f, FUTURE_CANCELLED, -ECANCELED);
+    mock_turn();
+    ck_assert_uint_eq(mock_workers_killed(), 2); /* now it is */
+}
+END_TEST
+
+static enum mock_birth first_two_mute(unsigned worker, void *arg)
+{
+    (void)arg;
+    return worker < 2 ? MOCK_MUTE : MOCK_BORN;
+}
+
+START_TEST(a_hello_that_comes_too_late_is_not_heard)
+{
+    struct mock_options options = {
+        .birth = first_two_mute, .async = {.workers = 1}, .kill_ns = NS_PER_SEC};
+
+    ck_assert_int_eq(mock_start(&options), 0);
+    future *f = start_order(plain_order, ECHO, 0);
+    mock_advance(10 * NS_PER_SEC); /* the longest that a start may take */
+    ck_assert_uint_eq(mock_workers_killed(), 2);
+    ck_assert(mock_worker_hello(0));
+    expect_ok(f);
+    ck_assert_int_eq(async_stats().workers_lost, 2);
+}
+END_TEST
+
+static struct mock_act note_deadline(const struct mock_call *call, void *arg)
+{
+    *(uint64_t *)arg = call->deadline_ns;
+    return (struct mock_act){.deed = MOCK_ANSWER};
+}
+
+START_TEST(serve_is_told_the_deadline_of_its_scope_when_that_comes_first)
+{
+    uint64_t told, soon = MOCK_EPOCH_NS + NS_PER_MS, late = MOCK_EPOCH_NS + NS_PER_SEC;
+    struct mock_options options = {.worker = note_deadline, .arg = &told};
+    struct {
+        uint64_t scope_ns;
+        const struct task_def *def;
+        uint64_t expected_ns;
+    } cases[] = {
+        {CLOCK_NEVER, plain_order, CLOCK_NEVER},
+        {soon, plain_order, soon},
+        {soon, hasty_order, soon},
+        {late, hasty_order, MOCK_EPOCH_NS + HASTY_MS * NS_PER_MS},
+    };
+
+    ck_assert_int_eq(mock_start(&options), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct scope *s = scope_new(cases[i].scope_ns, 0);
+        expect_ok(task_start_in(s, cases[i].def, &(struct call){.order = {ECHO, 0}}));
+        ck_assert_uint_eq(told, cases[i].expected_ns);
+        expect_ok(scope_close(s));
+        scope_drop(s);
+    }
+}
+END_TEST
+
+static struct mock_act say_nonsense_twice(const struct mock_call *call, void *arg)
+{
+    (void)arg;
+    mock_worker_say(call->worker, BYTES("non"));
+    return (struct mock_act){.deed = MOCK_LIE, .lie = BYTES("sense")};
+}
+
+/* In the mock, time only goes on when nothing is heard. */
+START_TEST(what_a_worker_says_after_nonsense_is_not_heard)
+{
+    struct mock_options options = {.worker = say_nonsense_twice, .kill_ns = NS_PER_SEC};
+
+    ck_assert_int_eq(mock_start(&options), 0);
+    expect(start_order(plain_order, ECHO, 0), FUTURE_FAILED, -EBADMSG);
+    ck_assert_uint_eq(async_now_ns(), MOCK_EPOCH_NS + NS_PER_SEC);
+}
+END_TEST
+
 Suite *suite_process_pool(void)
 {
     Suite *suite = suite_create("process_pool");
@@ -555,6 +742,9 @@ Suite *suite_process_pool(void)
     tcase_add_loop_test(hostile, a_worker_that_gives_an_impossible_error_is_killed, 0, 3);
     tcase_add_test(hostile, a_worker_that_sends_an_empty_message_is_killed);
     tcase_add_test(hostile, a_worker_that_talks_out_of_turn_is_killed_and_its_task_stands);
+    tcase_add_test(hostile, who_comes_after_one_that_is_answered_twice_is_not_to_blame);
+    tcase_add_test(hostile, who_comes_after_one_that_is_answered_twice_is_not_suspected);
+    tcase_add_test(hostile, who_comes_right_behind_one_that_answers_twice_is_answered);
     tcase_add_test(cancelling,
                    cancel_of_a_running_process_task_kills_reaps_and_replaces_its_worker);
     tcase_add_test(cancelling, cancel_of_a_queued_process_task_never_starts_it);
@@ -568,5 +758,11 @@ Suite *suite_process_pool(void)
     tcase_add_test(aging, a_worker_that_does_not_leak_stays);
     tcase_add_test(starting, when_no_worker_can_start_calls_fail_after_a_few_tries);
     tcase_add_test(starting, when_no_worker_can_be_replaced_the_others_go_on);
+    tcase_add_test(starting, workers_that_die_before_they_are_of_use_are_replaced_ever_later);
+    tcase_add_test(aging, a_worker_that_dies_slowly_does_not_stand_before_the_others);
+    tcase_add_test(aging, none_is_replaced_for_its_age_while_another_dies);
+    tcase_add_test(aging, serve_is_told_the_deadline_of_its_scope_when_that_comes_first);
+    tcase_add_test(aging, a_hello_that_comes_too_late_is_not_heard);
+    tcase_add_test(aging, what_a_worker_says_after_nonsense_is_not_heard);
     return suite;
 }

@@ -300,6 +300,36 @@ START_TEST(not_all_who_wait_are_told_of_the_same_room)
 }
 END_TEST
 
+START_TEST(who_comes_after_it_was_told_of_room_stands_for_it)
+{
+    future *first = start_sized(400);
+
+    expect_ok(process_room(600));
+    future *second = start_sized(600);
+    expect_stats(2, 1000, 0);
+    future_cancel(second);
+    expect(second, FUTURE_CANCELLED, -ECANCELED);
+    expect_ok(process_room(600));
+    pull_plug();
+    expect_ok(first);
+}
+END_TEST
+
+START_TEST(room_that_nobody_came_for_is_given_again_once_the_queue_was_empty)
+{
+    future *first = start_sized(400);
+
+    expect_ok(process_room(600));
+    future_cancel(first);
+    expect(first, FUTURE_CANCELLED, -ECANCELED);
+    expect_ok(process_room(300));
+    future *second = start_sized(500);
+    expect_ok(process_room(450));
+    pull_plug();
+    expect_ok(second);
+}
+END_TEST
+
 START_TEST(the_parked_come_before_those_who_ask_for_room)
 {
     future *queued = start_sized(900), *parked = start_sized(500), *room = process_room(1);
@@ -352,6 +382,8 @@ Suite *suite_process_queue(void)
     tcase_add_test(room, there_is_room_when_it_fits_or_nothing_waits);
     tcase_add_test(room, room_is_given_in_the_order_of_asking);
     tcase_add_test(room, not_all_who_wait_are_told_of_the_same_room);
+    tcase_add_test(room, who_comes_after_it_was_told_of_room_stands_for_it);
+    tcase_add_test(room, room_that_nobody_came_for_is_given_again_once_the_queue_was_empty);
     tcase_add_test(room, the_parked_come_before_those_who_ask_for_room);
     tcase_add_test(room, stopping_the_runtime_cancels_those_who_wait_for_room);
     return suite;

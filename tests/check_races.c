@@ -516,6 +516,7 @@ END_TEST
 
 /* -- workers that are replaced ----------------------------------------------------------------- */
 
+/* _i: after one call, for its size after two. */
 START_TEST(recycling_a_worker_just_as_it_answers_loses_and_doubles_nothing)
 {
     enum { CALLS = 12 };
@@ -527,7 +528,9 @@ START_TEST(recycling_a_worker_just_as_it_answers_loses_and_doubles_nothing)
 
         for (size_t i = 0; i < PLAY_ACTS; i++)
             acts[i] = (struct mock_act){MOCK_ANSWER, (seed >> i) % 3, BYTES("")};
-        options.async.worker_tasks = 1;
+        options.async.worker_tasks = _i ? 0 : 1;
+        options.async.worker_rss = _i ? 15 : 0;
+        options.grown = 10;
         play_with(&options, acts, PLAY_ACTS);
         for (uint32_t i = 0; i < CALLS; i++)
             f[i] = start_double(i % 2 ? double_plain : double_again, i);
@@ -935,6 +938,109 @@ START_TEST(cancels_from_everywhere_at_once_end_a_call_once)
 }
 END_TEST
 
+/* -- combinations ------------------------------------------------------------------------------ */
+
+typedef future *combine_fn(future *const *fs, size_t n);
+
+static combine_fn *const combinators[] = {future_race, future_any, future_all};
+
+/* _i: race, any, all of a call that is answered, a task that fails, and one that never ends. */
+START_TEST(the_losers_of_a_combination_are_cancelled_and_its_winner_is_not_lost)
+{
+    struct tally tally = {0};
+
+    EACH_RACE(seed, late)
+    {
+        begin(seed, 0, (const struct mock_act[]){{MOCK_ANSWER, MEETING, BYTES("")}}, 1);
+        future *call = start_double(double_plain, 4);
+        future *failing = task_start(&failing_task, &(struct timely){.at_ns = meeting(late)});
+        future *inputs[] = {start_nap(NULL), call, failing};
+        future *result = combinators[_i](inputs, 3);
+        /* What it must be where the order is told: of a race, the first one. */
+        bool ok = _i == 1 || (_i == 0 && late > 0);
+
+        settle(result);
+        if (late || _i > 0)
+            ck_assert_int_eq(future_error(result), ok ? 0 : -EIO);
+        else
+            count_outcome(&tally, result);
+        const future *winner = future_ok(result) ? call : failing;
+        ck_assert_ptr_eq(future_value(result), winner);
+        for (int i = 0; i < 3; i++)
+            settle(inputs[i]);
+        ck_assert_int_eq(future_state(inputs[0]), FUTURE_CANCELLED);
+        ck_assert_int_ne(future_state(winner), FUTURE_CANCELLED);
+        if (late)
+            ck_assert_int_eq(future_ok(call), _i == 1 || late > 0);
+        if (late > 0)
+            ck_assert_int_eq(future_error(failing), _i == 2 ? -EIO : -ECANCELED);
+        ck_assert_uint_eq(play.drops, 1);
+        ck_assert_int_eq(async_stats().workers_lost, mock_workers_killed());
+        ck_assert(!future_ok(call) || play.serves == 1);
+        for (int i = 0; i < 3; i++)
+            future_drop(inputs[i]);
+        future_drop(result);
+        expect_strength();
+        finish();
+    }
+    if (_i == 0)
+        ck_assert(tally.ok > 0 && tally.failed > 0);
+}
+END_TEST
+
+START_TEST(of_the_cancel_of_a_race_and_its_winner_exactly_one_wins)
+{
+    struct tally tally = {0};
+
+    EACH_RACE(seed, late)
+    {
+        begin(seed, 0, (const struct mock_act[]){{MOCK_ANSWER, MEETING, BYTES("")}}, 1);
+        future *inputs[] = {start_double(double_plain, 4), start_nap(NULL)};
+        future *result = future_race(inputs, 2);
+        struct stroke stroke = {.cancel = result};
+
+        expect_ok(strike_at(meeting(late), &stroke));
+        settle(result);
+        if (late)
+            ck_assert_int_eq(future_state(result), late > 0 ? FUTURE_OK : FUTURE_CANCELLED);
+        else
+            count_outcome(&tally, result);
+        ck_assert(!future_ok(result) || future_ok(inputs[0]));
+        /* It has waited for them, or has left them to be cancelled. */
+        for (int i = 0; i < 2; i++) {
+            settle(inputs[i]);
+            future_drop(inputs[i]);
+        }
+        ck_assert_uint_eq(play.drops, 1);
+        future_drop(result);
+        expect_strength();
+        finish();
+    }
+    ck_assert(tally.ok > 0 && tally.cancelled > 0);
+    ck_assert_uint_eq(tally.failed, 0);
+}
+END_TEST
+
+START_TEST(a_shielded_call_is_answered_whoever_leaves)
+{
+    EACH_RACE(seed, late)
+    {
+        begin(seed, 0, (const struct mock_act[]){{MOCK_ANSWER, MEETING, BYTES("")}}, 1);
+        future *call = start_double(double_plain, 4), *shielded = future_shield(call);
+        struct stroke stroke = {.cancel = shielded};
+
+        expect_ok(strike_at(meeting(late), &stroke));
+        settle(shielded);
+        if (late)
+            ck_assert_int_eq(future_ok(shielded), late > 0);
+        expect_double(call, 4);
+        ck_assert_uint_eq(mock_workers_killed(), 0);
+        future_drop(shielded);
+        finish();
+    }
+}
+END_TEST
+
 /* -- channels ---------------------------------------------------------------------------------- */
 
 struct item {
@@ -1125,8 +1231,9 @@ Suite *suite_races(void)
     Suite *suite = suite_create("races");
     TCase *deadlines = tcase_create("deadlines"), *cancels = tcase_create("cancels"),
           *workers = tcase_create("workers"), *scopes = tcase_create("scopes"),
-          *continuations = tcase_create("continuations"), *channels = tcase_create("channels");
-    TCase *cases[] = {deadlines, cancels, workers, scopes, continuations, channels};
+          *continuations = tcase_create("continuations"),
+          *combinations = tcase_create("combinations"), *channels = tcase_create("channels");
+    TCase *cases[] = {deadlines, cancels, workers, scopes, continuations, combinations, channels};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tcase_add_checked_fixture(cases[i], setup, async_teardown);
@@ -1147,7 +1254,8 @@ Suite *suite_races(void)
     tcase_add_test(workers, of_a_kill_for_being_late_and_an_answer_exactly_one_wins);
     tcase_add_test(workers,
                    an_answer_that_is_sent_before_the_crash_counts_and_the_next_call_is_not_lost);
-    tcase_add_test(workers, recycling_a_worker_just_as_it_answers_loses_and_doubles_nothing);
+    tcase_add_loop_test(workers, recycling_a_worker_just_as_it_answers_loses_and_doubles_nothing, 0,
+                        2);
     tcase_add_loop_test(workers, a_task_is_made_again_once_and_no_more, 0, 2);
     tcase_add_test(workers, a_request_that_has_killed_two_workers_is_refused);
     tcase_add_loop_test(workers, what_is_not_the_requests_fault_is_not_held_against_it, 0, 4);
@@ -1157,6 +1265,10 @@ Suite *suite_races(void)
     tcase_add_test(scopes, a_start_in_a_scope_that_is_being_cancelled_drops_its_frame_once);
     tcase_add_test(scopes, what_is_shielded_is_done_to_its_end_and_holds_up_the_scopes_around);
     tcase_add_test(continuations, continuations_may_cancel_and_drop_each_other_and_run_once);
+    tcase_add_loop_test(combinations,
+                        the_losers_of_a_combination_are_cancelled_and_its_winner_is_not_lost, 0, 3);
+    tcase_add_test(combinations, of_the_cancel_of_a_race_and_its_winner_exactly_one_wins);
+    tcase_add_test(combinations, a_shielded_call_is_answered_whoever_leaves);
     tcase_add_test(channels, of_a_put_its_cancel_and_the_close_exactly_one_wins);
     tcase_add_test(channels, of_a_getters_cancel_a_put_and_the_close_exactly_one_wins);
     return suite;

@@ -6,7 +6,11 @@
 #include "tests/support/async_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -156,6 +160,45 @@ START_TEST(timers_fire_in_the_order_of_their_times)
 }
 END_TEST
 
+struct handed_over {
+    atomic_bool waiting;
+    future *_Atomic f;
+};
+
+static void cancel_what_is_handed_over(void *arg)
+{
+    struct handed_over *h = arg;
+    future *f;
+
+    atomic_store(&h->waiting, true);
+    while (!(f = atomic_load(&h->f)))
+        sched_yield();
+    future_cancel(f);
+}
+
+static void *hand_over(void *arg)
+{
+    struct handed_over *h = arg;
+
+    while (!atomic_load(&h->waiting))
+        sched_yield();
+    atomic_store(&h->f, future_at(CLOCK_NEVER));
+    return NULL;
+}
+
+/* The loop, busy meanwhile, has not even heard of the timer when it cancels it. */
+START_TEST(what_another_thread_posted_before_stays_before)
+{
+    struct handed_over h = {0};
+    pthread_t other;
+
+    pthread_create(&other, NULL, hand_over, &h);
+    on_loop(cancel_what_is_handed_over, &h);
+    pthread_join(other, NULL);
+    expect(h.f, FUTURE_CANCELLED, -ECANCELED);
+}
+END_TEST
+
 START_TEST(cancelling_a_timer_ends_it_at_once)
 {
     future *f = future_at(CLOCK_NEVER);
@@ -209,6 +252,94 @@ START_TEST(a_timer_set_again_for_the_past_does_not_starve_the_jobs)
 }
 END_TEST
 
+/* -- descriptors ---------------------------------------------------------------------------------
+ */
+
+struct hang_up {
+    int ends[2];
+    promise *heard;
+};
+
+static void hear_hang_up(void *arg, int fd, uint32_t events)
+{
+    struct hang_up *h = arg;
+
+    if (events & EPOLLHUP) {
+        loop_forget(fd);
+        promise_resolve(h->heard, NULL, NULL);
+    }
+}
+
+static void watch_for_hang_up(void *arg)
+{
+    struct hang_up *h = arg;
+
+    ck_assert_int_eq(loop_watch(h->ends[0], EPOLLIN, hear_hang_up, h), 0);
+}
+
+START_TEST(a_hang_up_is_told_to_whoever_wants_anything)
+{
+    struct hang_up h;
+    future *heard;
+
+    h.heard = new_promise(&heard);
+    ck_assert_int_eq(pipe2(h.ends, O_CLOEXEC), 0);
+    on_loop(watch_for_hang_up, &h);
+    close(h.ends[1]);
+    expect_ok(heard);
+    promise_drop(h.heard);
+    close(h.ends[0]);
+}
+END_TEST
+
+/* -- turns ------------------------------------------------------------------------------------- */
+
+enum { CROWD = 1000 };
+static int crowd_done, crowd_done_at_timer; /* loop thread, then read when all have ended */
+
+static int crowd_step(task *t, void *frame)
+{
+    uint64_t until = clock_now_ns() + NS_PER_MS / 50;
+
+    (void)t;
+    (void)frame;
+    while (clock_now_ns() < until)
+        ;
+    crowd_done++;
+    return TASK_FINISHED;
+}
+
+TASK(crowd_task, ON_LOOP, 0, .step = crowd_step);
+
+static void note_crowd(struct timer *timer)
+{
+    (void)timer;
+    crowd_done_at_timer = crowd_done;
+}
+
+static void start_crowd(void *arg)
+{
+    static struct timer soon = {.fire = note_crowd};
+    future **f = arg;
+
+    for (int i = 0; i < CROWD; i++)
+        f[i] = task_start(&crowd_task, NULL);
+    ck_assert_int_eq(timer_set(&soon, 0), 0);
+}
+
+START_TEST(a_crowd_of_ready_tasks_does_not_hold_up_the_timers)
+{
+    future *f[CROWD];
+
+    crowd_done = 0;
+    on_loop(start_crowd, f);
+    for (int i = 0; i < CROWD; i++)
+        expect_ok(f[i]);
+    let_loop_turn();
+    ck_assert_int_lt(crowd_done_at_timer, CROWD);
+}
+END_TEST
+
 Suite *suite_runtime(void)
 {
     Suite *suite = suite_create("runtime");
@@ -228,7 +359,10 @@ Suite *suite_runtime(void)
     tcase_add_test(timing, a_timer_never_fires_early);
     tcase_add_test(timing, timers_fire_in_the_order_of_their_times);
     tcase_add_test(timing, cancelling_a_timer_ends_it_at_once);
+    tcase_add_test(timing, what_another_thread_posted_before_stays_before);
+    tcase_add_test(timing, a_hang_up_is_told_to_whoever_wants_anything);
     tcase_add_test(timing, a_timer_that_nobody_waits_for_ends_with_the_runtime);
     tcase_add_test(timing, a_timer_set_again_for_the_past_does_not_starve_the_jobs);
+    tcase_add_test(timing, a_crowd_of_ready_tasks_does_not_hold_up_the_timers);
     return suite;
 }

@@ -28,10 +28,13 @@ START_TEST(a_worker_that_asks_the_kernel_for_more_dies)
         int call;
         bool sanitizers_need_it;
     } calls[] = {
-        {SYS_socket, false},  {SYS_clone, false},      {SYS_execve, false},  {SYS_kill, false},
-        {SYS_ptrace, false},  {SYS_connect, false},    {SYS_sendmsg, false}, {SYS_recvmsg, false},
-        {SYS_unlink, false},  {SYS_pidfd_open, false}, {SYS_openat, true},   {SYS_mmap, true},
-        {SYS_mprotect, true}, {SYS_prctl, true},
+        {SYS_socket, false},     {SYS_clone, false},        {SYS_execve, false},
+        {SYS_kill, false},       {SYS_ptrace, false},       {SYS_connect, false},
+        {SYS_sendmsg, false},    {SYS_recvmsg, false},      {SYS_unlink, false},
+        {SYS_pidfd_open, false}, {SYS_openat, true},        {SYS_mmap, true},
+        {SYS_mprotect, true},    {SYS_prctl, true},         {SYS_sendto, false},
+        {SYS_recvfrom, false}, /* on other descriptors than its socket */
+        {MAP_A_FILE, true},      {MAP_SHARED_MEMORY, true},
     };
     long lost = 0;
 
@@ -58,6 +61,31 @@ START_TEST(a_worker_that_eats_memory_meets_its_limit)
     ck_assert_int_ge(answer_of(f)->number, 8);  /* of 4 MiB: half of the 64 MiB, at least */
     ck_assert_int_le(answer_of(f)->number, 16); /* and no more than all */
     future_drop(f);
+}
+END_TEST
+
+START_TEST(a_worker_may_sort_what_it_has)
+{
+    future *f = start_order(plain_order, SORT, 0);
+
+    expect_ok(future_ref(f));
+    ck_assert_int_eq(answer_of(f)->number, 4095);
+    future_drop(f);
+}
+END_TEST
+
+/* The kernel puts its recv off, and takes it up again without a call that asks for that. */
+START_TEST(a_worker_that_was_stopped_goes_on)
+{
+    pid_t pids[16];
+
+    warm_up();
+    size_t count = children(pids, 16);
+    for (int i = 0; i < 2; i++)
+        for (size_t w = 0; w < count; w++)
+            ck_assert_int_eq(kill(pids[w], i == 0 ? SIGSTOP : SIGCONT), 0);
+    expect_echo();
+    ck_assert_int_eq(async_stats().workers_lost, 0);
 }
 END_TEST
 
@@ -266,6 +294,8 @@ Suite *suite_sandbox(void)
     suite_add_tcase(suite, sandbox);
     tcase_add_test(sandbox, a_worker_that_asks_the_kernel_for_more_dies);
     tcase_add_test(sandbox, a_worker_that_eats_memory_meets_its_limit);
+    tcase_add_test(sandbox, a_worker_may_sort_what_it_has);
+    tcase_add_test(sandbox, a_worker_that_was_stopped_goes_on);
     tcase_add_test(sandbox, a_worker_has_no_descriptor_of_its_parent);
     tcase_add_test(sandbox, a_worker_does_not_know_its_parents_environment);
     tcase_add_test(sandbox, a_worker_is_confined_before_it_serves);

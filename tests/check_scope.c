@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "tests/check.h"
 #include "tests/support/async_fixture.h"
+#include "tests/support/player.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -191,6 +192,36 @@ START_TEST(a_task_of_a_closed_scope_may_start_others_in_it)
 }
 END_TEST
 
+struct stranger {
+    struct scope *scope;
+    atomic_int drops;
+    future *refused;
+};
+
+static void start_as_a_stranger(void *arg)
+{
+    struct stranger *s = arg;
+
+    s->refused = start_sleeper(s->scope, &s->drops);
+}
+
+START_TEST(a_closed_scope_refuses_what_a_task_of_another_starts)
+{
+    struct stranger stranger = {.scope = new_scope(CLOCK_NEVER)};
+    atomic_int drops = 0;
+    future *f = start_sleeper(stranger.scope, &drops);
+    future *closed = scope_close(stranger.scope);
+
+    on_loop(start_as_a_stranger, &stranger);
+    expect(stranger.refused, FUTURE_CANCELLED, -ECANCELED);
+    ck_assert_int_eq(stranger.drops, 1);
+    future_cancel(f);
+    expect(f, FUTURE_CANCELLED, -ECANCELED);
+    expect_ok(closed);
+    scope_drop(stranger.scope);
+}
+END_TEST
+
 /* -- cancelling -------------------------------------------------------------------------------- */
 
 START_TEST(a_cancelled_scope_cancels_every_task_and_takes_no_more)
@@ -277,13 +308,12 @@ END_TEST
 
 START_TEST(a_deadline_cancels_the_scope_for_real)
 {
-    uint64_t at = clock_after_ms(clock_now_ns(), 3);
-    struct scope *s = new_scope(at);
+    struct scope *s = new_scope(at(3));
     atomic_int drops = 0;
     future *f = start_sleeper(s, &drops);
 
     expect(f, FUTURE_CANCELLED, -ECANCELED);
-    ck_assert_uint_ge(clock_now_ns(), at);
+    expect_now(3);
     ck_assert_int_eq(scope_cancelled(s), -ETIMEDOUT);
     expect_ok(scope_close(s));
     scope_drop(s);
@@ -292,11 +322,13 @@ END_TEST
 
 START_TEST(a_scope_that_ends_in_time_meets_no_deadline)
 {
-    struct scope *s = new_scope(clock_after_ms(clock_now_ns(), PATIENCE_MS));
+    struct scope *s = new_scope(at(3));
     atomic_int drops = 0;
     future *f = task_start_in(s, &thread_task, &(struct sleeper){.drops = &drops});
 
     expect_ok(scope_close(s));
+    expect_now(0);
+    ck_assert_int_eq(mock_advance(3), 0);
     ck_assert_int_eq(scope_cancelled(s), 0);
     expect_ok(f);
     scope_drop(s);
@@ -389,8 +421,9 @@ START_TEST(an_inner_scope_ends_at_the_outer_deadline)
 {
     struct nested n;
 
-    make_nested(&n, clock_after_ms(clock_now_ns(), 20), CLOCK_NEVER);
+    make_nested(&n, at(20), CLOCK_NEVER);
     expect(n.sleeper, FUTURE_CANCELLED, -ECANCELED);
+    expect_now(20);
     ck_assert_int_eq(scope_cancelled(n.inner), -ETIMEDOUT);
     expect_ok(scope_close(n.outer));
     future_drop(n.task);
@@ -403,8 +436,9 @@ START_TEST(a_tighter_inner_deadline_ends_the_inner_scope_only)
 {
     struct nested n;
 
-    make_nested(&n, clock_after_ms(clock_now_ns(), PATIENCE_MS), clock_after_ms(clock_now_ns(), 3));
+    make_nested(&n, at(20), at(10));
     expect(n.sleeper, FUTURE_CANCELLED, -ECANCELED);
+    expect_now(10);
     expect_ok(n.task);
     ck_assert_int_eq(scope_cancelled(n.inner), -ETIMEDOUT);
     ck_assert_int_eq(scope_cancelled(n.outer), 0);
@@ -445,6 +479,48 @@ END_TEST
 
 /* -- the end of the runtime -------------------------------------------------------------------- */
 
+/* Cancels its own scope, and cleans up before it is told so itself. */
+struct tidy {
+    struct scope *scope;
+    future *pause;
+};
+
+static int tidy_step(task *t, void *frame)
+{
+    struct tidy *d = frame;
+
+    BEGIN(t);
+    scope_cancel(d->scope, -ECANCELED);
+    AWAIT(t, d->pause, future_ref(future_done()));
+    AWAIT(t, d->pause, future_at(clock_after_ms(async_now_ns(), 20)));
+    if (!future_ok(d->pause))
+        task_fail(t, -EBADE, NULL, NULL);
+    END(t);
+}
+
+static void tidy_drop(void *frame)
+{
+    future_drop(((struct tidy *)frame)->pause);
+}
+
+TASK(tidy_task, ON_LOOP, sizeof(struct tidy), .step = tidy_step, .drop = tidy_drop,
+     .catches_cancel = true);
+
+START_TEST(a_cancel_that_comes_late_does_not_disturb_the_cleaning_up)
+{
+    enum { TASKS = 1000 }; /* more than are told of a cancel at a time */
+    struct scope *s = new_scope(CLOCK_NEVER);
+    atomic_int drops = 0;
+
+    for (int i = 0; i < TASKS; i++)
+        future_drop(start_sleeper(s, &drops));
+    expect_ok(task_start_in(s, &tidy_task, &(struct tidy){.scope = s}));
+    expect_ok(scope_close(s));
+    ck_assert_int_eq(drops, TASKS);
+    scope_drop(s);
+}
+END_TEST
+
 START_TEST(stopping_the_runtime_cancels_what_still_runs)
 {
     struct scope *s = new_scope(CLOCK_NEVER);
@@ -458,6 +534,22 @@ START_TEST(stopping_the_runtime_cancels_what_still_runs)
     expect_ok(closed);
     ck_assert_int_eq(drops, 2);
     scope_drop(s);
+}
+END_TEST
+
+START_TEST(stopping_the_runtime_ends_scopes_that_nobody_has_closed)
+{
+    struct scope *s = new_scope(CLOCK_NEVER),
+                 *empty = new_scope(clock_after_ms(async_now_ns(), 60000));
+    atomic_int drops = 0;
+    future *f = start_sleeper(s, &drops);
+
+    ck_assert_int_eq(async_stop(), 0);
+    expect(f, FUTURE_CANCELLED, -ECANCELED);
+    ck_assert_int_eq(drops, 1);
+    expect_ok(scope_close(s));
+    scope_drop(s);
+    scope_drop(empty);
 }
 END_TEST
 
@@ -484,7 +576,8 @@ Suite *suite_scope(void)
     TCase *cases[] = {closing, cancelling, deadlines, nesting};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        tcase_add_checked_fixture(cases[i], async_setup, async_teardown);
+        tcase_add_checked_fixture(cases[i], cases[i] == deadlines ? mock_setup : async_setup,
+                                  async_teardown);
         tcase_set_timeout(cases[i], 60);
         suite_add_tcase(suite, cases[i]);
     }
@@ -492,6 +585,7 @@ Suite *suite_scope(void)
     tcase_add_test(closing, a_scope_closes_only_after_its_last_task);
     tcase_add_test(closing, a_closed_scope_refuses_a_task_and_drops_its_frame_once);
     tcase_add_test(closing, a_task_of_a_closed_scope_may_start_others_in_it);
+    tcase_add_test(closing, a_closed_scope_refuses_what_a_task_of_another_starts);
     tcase_add_test(cancelling, a_cancelled_scope_cancels_every_task_and_takes_no_more);
     tcase_add_test(cancelling, a_task_does_not_go_on_with_what_its_cancelled_scope_refused);
     tcase_add_test(cancelling, cancelling_the_future_of_a_close_cancels_the_scope);
@@ -499,12 +593,14 @@ Suite *suite_scope(void)
     tcase_add_test(cancelling, a_hundred_thousand_tasks_end_with_their_scope);
     tcase_add_test(cancelling, a_scope_cancelled_while_tasks_end_by_themselves_loses_none);
     tcase_add_test(cancelling, stopping_the_runtime_cancels_what_still_runs);
+    tcase_add_test(cancelling, a_cancel_that_comes_late_does_not_disturb_the_cleaning_up);
+    tcase_add_test(cancelling, stopping_the_runtime_ends_scopes_that_nobody_has_closed);
     tcase_add_test(deadlines, a_deadline_cancels_the_scope_for_real);
     tcase_add_test(deadlines, a_scope_that_ends_in_time_meets_no_deadline);
+    tcase_add_test(deadlines, an_inner_scope_ends_at_the_outer_deadline);
+    tcase_add_test(deadlines, a_tighter_inner_deadline_ends_the_inner_scope_only);
     tcase_add_test(nesting, cancelling_a_scope_cancels_the_scopes_inside);
     tcase_add_test(nesting, cancelling_an_inner_scope_leaves_the_outer_one_alone);
-    tcase_add_test(nesting, an_inner_scope_ends_at_the_outer_deadline);
-    tcase_add_test(nesting, a_tighter_inner_deadline_ends_the_inner_scope_only);
     tcase_add_test(nesting, a_cancelled_scope_takes_no_new_scopes);
     return suite;
 }

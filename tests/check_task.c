@@ -407,6 +407,123 @@ START_TEST(of_a_cancel_and_a_run_on_a_thread_exactly_one_wins)
 }
 END_TEST
 
+/* -- the order of the end ---------------------------------------------------------------------- */
+
+/* Looks at its own future from its drop. */
+struct ending {
+    future *_Atomic *self;
+    atomic_int *settled_first, *drops;
+    future *go, *gone;
+    sem_t *let_go;
+};
+
+static int end_step(task *t, void *frame)
+{
+    struct ending *e = frame;
+
+    BEGIN(t);
+    AWAIT(t, e->gone, future_ref(e->go));
+    END(t);
+}
+
+static void end_run(task *t, void *frame)
+{
+    (void)t;
+    sem_wait(((struct ending *)frame)->let_go);
+}
+
+static void end_drop(void *frame)
+{
+    struct ending *e = frame;
+
+    future_drop(e->gone);
+    atomic_fetch_add(e->settled_first, future_settled(*e->self));
+    atomic_fetch_add(e->drops, 1);
+}
+
+TASK(end_on_loop_task, ON_LOOP, sizeof(struct ending), .step = end_step, .drop = end_drop);
+TASK(end_on_thread_task, ON_THREAD, sizeof(struct ending), .run = end_run, .drop = end_drop);
+
+START_TEST(a_frame_is_dropped_before_its_future_settles)
+{
+    future *_Atomic self[3];
+    atomic_int settled_first = 0, drops = 0;
+    future *go, *never;
+    promise *p = new_promise(&go), *q = new_promise(&never);
+    sem_t let_go;
+    struct ending e = {NULL, &settled_first, &drops, go, NULL, &let_go};
+
+    sem_init(&let_go, 0, 0);
+    e.self = &self[0];
+    self[0] = task_start(&end_on_loop_task, &e);
+    e.self = &self[1];
+    self[1] = task_start(&end_on_thread_task, &e);
+    e.self = &self[2];
+    e.go = never;
+    self[2] = task_start(&end_on_loop_task, &e);
+    sem_post(&let_go);
+    promise_resolve(p, NULL, NULL);
+    future_cancel(self[2]);
+    expect_ok(self[0]);
+    expect_ok(self[1]);
+    expect(self[2], FUTURE_CANCELLED, -ECANCELED);
+    ck_assert_int_eq(drops, 3);
+    ck_assert_int_eq(settled_first, 0);
+    promise_drop(p);
+    promise_drop(q);
+    future_drop(go);
+    future_drop(never);
+    sem_destroy(&let_go);
+}
+END_TEST
+
+/* Keeps the loop until it is let go. */
+static void keep_the_loop(void *arg)
+{
+    struct trace *loop = arg;
+
+    sem_post(&loop->started);
+    sem_wait(&loop->go);
+}
+
+struct keeper {
+    struct trace *loop;
+};
+
+static int keeper_step(task *t, void *frame)
+{
+    (void)t;
+    keep_the_loop(((struct keeper *)frame)->loop);
+    return TASK_FINISHED;
+}
+
+TASK(keeper_task, ON_LOOP, sizeof(struct keeper), .step = keeper_step);
+
+START_TEST(a_thread_does_not_run_what_was_cancelled_before_the_loop_could_say_so)
+{
+    struct trace running, loop, queued = {0};
+
+    async_reconfigure(1, 1, 0);
+    trace_init(&running);
+    trace_init(&loop);
+    future *first = task_start(&blocking_task, &(struct traced){.trace = &running});
+    future *keeper = task_start(&keeper_task, &(struct keeper){&loop});
+    sem_wait(&running.started);
+    sem_wait(&loop.started);
+    future *second = task_start(&quick_thread_task, &(struct traced){.trace = &queued});
+    future_cancel(second);
+    sem_post(&running.go);
+    expect(second, FUTURE_CANCELLED, -ECANCELED);
+    ck_assert_int_eq(queued.steps, 0);
+    ck_assert_int_eq(queued.drops, 1);
+    sem_post(&loop.go);
+    expect_ok(first);
+    expect_ok(keeper);
+    trace_destroy(&running);
+    trace_destroy(&loop);
+}
+END_TEST
+
 /* -- starting while the scope is cancelled ----------------------------------------------------- */
 
 static ssize_t no_pack(void *frame, char *request, size_t capacity)
@@ -513,6 +630,8 @@ Suite *suite_task(void)
     tcase_add_test(thread, cancel_of_a_queued_thread_task_never_starts_it);
     tcase_add_test(thread, a_running_thread_task_sees_its_cancel_and_its_result_counts);
     tcase_add_test(thread, of_a_cancel_and_a_run_on_a_thread_exactly_one_wins);
+    tcase_add_test(thread, a_thread_does_not_run_what_was_cancelled_before_the_loop_could_say_so);
+    tcase_add_test(thread, a_frame_is_dropped_before_its_future_settles);
     tcase_add_loop_test(thread, starts_that_race_with_their_scopes_cancel_drop_each_frame_once, 0,
                         3);
     return suite;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -154,6 +155,7 @@ START_TEST(a_chain_of_waits_does_not_eat_the_stack)
     async_stop(); /* those whose waits were refused have started others before */
     ck_assert_int_ge(ran, 64);
     ck_assert_int_le(ran, DEPTH + 1);
+    ck_assert_int_ge(refused, 1);
     ck_assert_int_le(refused, DEPTH / 64 + 1);
 }
 END_TEST
@@ -235,6 +237,8 @@ static void run_ring(unsigned threads, int size)
     pthread_barrier_wait(&open);
     for (unsigned i = 0; i < threads; i++)
         expect_ok(gates[i]);
+    for (int i = 0; i < size; i++) /* while one of them runs, it may look at another's future */
+        ck_assert_int_eq(future_wait(f[i], CLOCK_NEVER), 0);
     for (int i = 0; i < size; i++)
         expect_ok(f[i]);
     ck_assert_int_ge(refused, 1); /* a ring has no end of its own */
@@ -298,6 +302,45 @@ START_TEST(a_wait_that_timed_out_does_not_count_as_blocked)
 }
 END_TEST
 
+/* Two that wait for each other, but not at the same time. */
+struct partner {
+    future *_Atomic *other;
+    pthread_barrier_t *line;
+    bool first;
+};
+
+static void wait_in_turn(task *t, void *frame)
+{
+    struct partner *p = frame;
+
+    pthread_barrier_wait(p->line);
+    int rc = p->first ? future_wait(*p->other, 0) : -ETIMEDOUT;
+    pthread_barrier_wait(p->line);
+    if (!p->first) /* the first one still runs, and waits no more */
+        rc = future_wait(*p->other, clock_after_ms(async_now_ns(), 20));
+    pthread_barrier_wait(p->line);
+    if (rc != -ETIMEDOUT)
+        task_fail(t, rc ? rc : -EBADE, NULL, NULL);
+}
+
+TASK(partner_task, ON_THREAD, sizeof(struct partner), .run = wait_in_turn);
+
+START_TEST(a_wait_that_is_over_makes_no_ring)
+{
+    pthread_barrier_t line;
+    future *_Atomic f[2];
+
+    pthread_barrier_init(&line, NULL, 3);
+    for (int i = 0; i < 2; i++)
+        f[i] = task_start(&partner_task, &(struct partner){&f[1 - i], &line, i == 0});
+    for (int i = 0; i < 3; i++)
+        pthread_barrier_wait(&line);
+    expect_ok(f[0]);
+    expect_ok(f[1]);
+    pthread_barrier_destroy(&line);
+}
+END_TEST
+
 static void try_to_stop(task *t, void *frame)
 {
     (void)frame;
@@ -334,6 +377,7 @@ static void be_deaf(task *t, void *frame)
     if (!task_cancelled(t))
         task_fail(t, -EBADE, NULL, NULL);
     future_drop(task_start(&nothing_task, NULL)); /* its scope may have ended */
+    scope_drop(scope_new(CLOCK_NEVER, SCOPE_SHIELD));
     task_return(t, d->destroyed, count_destroyed);
 }
 
@@ -372,6 +416,42 @@ START_TEST(an_abandonable_task_is_cancelled_though_it_goes_on)
     ck_assert_int_eq(async_stats().threads_abandoned, 0);
     pthread_barrier_destroy(&begun);
     pthread_barrier_destroy(&let_go);
+}
+END_TEST
+
+/* Gives one result after the other until it is cancelled, and some more. */
+static void give_and_give(task *t, void *frame)
+{
+    struct deaf *d = frame;
+
+    pthread_barrier_wait(d->begun);
+    for (int more = 1000; more > 0; more -= task_cancelled(t))
+        task_return(t, d->destroyed, count_destroyed);
+}
+
+TASK(giving_task, ON_THREAD, sizeof(struct deaf), .run = give_and_give, .abandonable = true);
+
+START_TEST(what_a_task_gives_while_it_is_abandoned_does_not_count)
+{
+    pthread_barrier_t begun;
+    atomic_int destroyed = 0;
+
+    pthread_barrier_init(&begun, NULL, 2);
+    for (int i = 0; i < 200; i++) {
+        future *f =
+            task_start(&giving_task, &(struct deaf){.begun = &begun, .destroyed = &destroyed});
+        pthread_barrier_wait(&begun);
+        future_cancel(f);
+        ck_assert_int_eq(future_wait(f, CLOCK_NEVER), 0);
+        if (future_state(f) == FUTURE_OK) /* it had ended before */
+            ck_assert_ptr_eq(future_value(f), &destroyed);
+        else
+            ck_assert_ptr_null(future_value(f));
+        ck_assert_int_eq(future_error(f), future_ok(f) ? 0 : -ECANCELED);
+        future_drop(f);
+    }
+    pthread_barrier_destroy(&begun);
+    ck_assert_int_eq(async_stop(), 0);
 }
 END_TEST
 
@@ -430,6 +510,178 @@ START_TEST(no_more_threads_are_abandoned_than_there_should_be)
 }
 END_TEST
 
+/* -- waiting and abandoning together ----------------------------------------------------------- */
+
+/* Comes back when every other thread of the pool is blocked: only then a wait is refused. */
+static void see_all_blocked(task *t, void *frame)
+{
+    future *never = ((struct settled_wait *)frame)->f;
+
+    (void)t;
+    while (future_wait(never, 0) != -EDEADLK)
+        sched_yield();
+}
+
+TASK(all_blocked_task, ON_THREAD, sizeof(struct settled_wait), .run = see_all_blocked);
+
+/* Refused while the one above is in one of its own short waits, it tries again. */
+static int wait_though_refused(future *f)
+{
+    int rc;
+
+    while ((rc = future_wait(f, CLOCK_NEVER)) == -EDEADLK)
+        sched_yield();
+    return rc;
+}
+
+static void be_deaf_in_a_wait(task *t, void *frame)
+{
+    (void)t;
+    wait_though_refused(((struct settled_wait *)frame)->f);
+}
+
+TASK(deaf_wait_task, ON_THREAD, sizeof(struct settled_wait), .run = be_deaf_in_a_wait,
+     .abandonable = true);
+
+START_TEST(an_abandoned_thread_that_waits_takes_no_wait_from_the_others)
+{
+    future *never;
+    promise *p = new_promise(&never);
+
+    async_stop();
+    async_reconfigure(2, 1, 0);
+    future *deaf = task_start(&deaf_wait_task, &(struct settled_wait){never});
+    expect_ok(task_start(&all_blocked_task, &(struct settled_wait){never}));
+    future_cancel(deaf);
+    expect(deaf, FUTURE_CANCELLED, -ECANCELED);
+    expect_ok(task_start(&time_out_task, &(struct settled_wait){never}));
+    promise_drop(p);
+    async_stop(); /* joins the one that waits for `never` */
+    future_drop(never);
+}
+END_TEST
+
+/* Lets one that is abandoned run on its own stack, and ends when all others are blocked. */
+struct below {
+    struct deaf deaf;
+    future *_Atomic *above;
+    pthread_barrier_t *back;
+    future *never;
+};
+
+static void run_below(task *t, void *frame)
+{
+    struct below *b = frame;
+    future *above = task_start(&deaf_task, &b->deaf);
+
+    atomic_store(b->above, above);
+    future_wait(above, CLOCK_NEVER);
+    pthread_barrier_wait(b->back);
+    see_all_blocked(t, &(struct settled_wait){b->never});
+}
+
+TASK(below_task, ON_THREAD, sizeof(struct below), .run = run_below);
+
+struct late_wait {
+    pthread_barrier_t *begun, *go;
+    future *never;
+};
+
+static void wait_late(task *t, void *frame)
+{
+    struct late_wait *w = frame;
+
+    pthread_barrier_wait(w->begun);
+    pthread_barrier_wait(w->go);
+    int rc = wait_though_refused(w->never);
+    if (rc != 0)
+        task_fail(t, rc, NULL, NULL);
+}
+
+TASK(late_wait_task, ON_THREAD, sizeof(struct late_wait), .run = wait_late);
+
+START_TEST(a_surplus_thread_stays_while_all_others_wait)
+{
+    pthread_barrier_t begun, let_go, go, back;
+    atomic_int drops = 0, destroyed = 0;
+    future *never, *_Atomic above = NULL;
+    promise *p = new_promise(&never);
+
+    async_stop();
+    async_reconfigure(2, 1, 0);
+    pthread_barrier_init(&begun, NULL, 2);
+    pthread_barrier_init(&let_go, NULL, 2);
+    pthread_barrier_init(&go, NULL, 2);
+    pthread_barrier_init(&back, NULL, 2);
+    /* Of two threads one is busy, so the other runs both `below` and what that waits for. */
+    future *late = task_start(&late_wait_task, &(struct late_wait){&begun, &go, never});
+    pthread_barrier_wait(&begun);
+    future *below = task_start(
+        &below_task, &(struct below){{&begun, &let_go, &drops, &destroyed}, &above, &back, never});
+    pthread_barrier_wait(&begun);
+    future_cancel(above);
+    expect(above, FUTURE_CANCELLED, -ECANCELED);
+    /* The third, which took the place of the abandoned one, is busy as that one comes back. */
+    pthread_barrier_t third_go;
+    pthread_barrier_init(&third_go, NULL, 2);
+    future *third = task_start(&late_wait_task, &(struct late_wait){&begun, &third_go, never});
+    pthread_barrier_wait(&begun);
+    pthread_barrier_wait(&let_go);
+    pthread_barrier_wait(&back);
+    pthread_barrier_wait(&go);
+    pthread_barrier_wait(&third_go);
+    expect_ok(below);
+    expect_ok(task_start(&nothing_task, NULL)); /* somebody is left for it */
+    promise_resolve(p, NULL, NULL);
+    promise_drop(p);
+    expect_ok(late);
+    expect_ok(third);
+    future_drop(never);
+    pthread_barrier_destroy(&begun);
+    pthread_barrier_destroy(&let_go);
+    pthread_barrier_destroy(&go);
+    pthread_barrier_destroy(&third_go);
+    pthread_barrier_destroy(&back);
+}
+END_TEST
+
+static void answer(future *done, promise *next, void *arg)
+{
+    (void)done;
+    (void)arg;
+    promise_resolve(next, NULL, NULL);
+    promise_drop(next);
+}
+
+/* Waits for another continuation, which becomes ready when the runtime is about to end. */
+static void wait_for_another(future *done, promise *next, void *arg)
+{
+    future *nap = future_at(clock_after_ms(async_now_ns(), 50));
+    future *other = future_then(nap, EXECUTOR_THREAD, answer, NULL);
+
+    (void)done;
+    pthread_barrier_wait(arg);
+    int rc = future_wait(other, CLOCK_NEVER);
+    if (rc == 0 || rc == -EDEADLK) /* all others had ended before it began to wait */
+        promise_resolve(next, NULL, NULL);
+    promise_drop(next);
+    future_drop(nap);
+    future_drop(other);
+}
+
+START_TEST(when_the_runtime_stops_a_thread_stays_for_those_that_wait)
+{
+    pthread_barrier_t begun;
+
+    pthread_barrier_init(&begun, NULL, 2);
+    future *f = future_then(future_done(), EXECUTOR_THREAD, wait_for_another, &begun);
+    pthread_barrier_wait(&begun);
+    ck_assert_int_eq(async_stop(), 0);
+    expect_ok(f);
+    pthread_barrier_destroy(&begun);
+}
+END_TEST
+
 Suite *suite_thread_pool(void)
 {
     Suite *suite = suite_create("thread_pool");
@@ -451,9 +703,14 @@ Suite *suite_thread_pool(void)
     tcase_add_test(waiting, rings_of_waits_end_with_one_that_is_refused);
     tcase_add_test(waiting, a_settled_future_answers_on_a_thread_that_must_not_wait);
     tcase_add_test(waiting, a_wait_that_timed_out_does_not_count_as_blocked);
+    tcase_add_test(waiting, a_wait_that_is_over_makes_no_ring);
     tcase_add_test(waiting, a_pool_thread_cannot_stop_the_runtime);
     tcase_add_test(abandoning, an_abandonable_task_is_cancelled_though_it_goes_on);
+    tcase_add_test(abandoning, what_a_task_gives_while_it_is_abandoned_does_not_count);
     tcase_add_test(abandoning, a_task_that_must_not_be_abandoned_is_waited_for);
     tcase_add_test(abandoning, no_more_threads_are_abandoned_than_there_should_be);
+    tcase_add_test(abandoning, an_abandoned_thread_that_waits_takes_no_wait_from_the_others);
+    tcase_add_test(abandoning, a_surplus_thread_stays_while_all_others_wait);
+    tcase_add_test(abandoning, when_the_runtime_stops_a_thread_stays_for_those_that_wait);
     return suite;
 }

@@ -36,10 +36,12 @@ struct parked {
 
 struct channel *channel_new(size_t capacity, destroy_fn *destroy)
 {
+    struct channel *c = NULL;
+
     if (capacity == 0)
         capacity = 1;
-    struct channel *c = calloc(1, sizeof *c + capacity * sizeof c->items[0]);
-
+    if (capacity <= (SIZE_MAX - sizeof *c) / sizeof c->items[0])
+        c = calloc(1, sizeof *c + capacity * sizeof c->items[0]);
     if (!c)
         return NULL;
     atomic_init(&c->owners, 1);

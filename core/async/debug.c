@@ -51,10 +51,11 @@ struct dump {
 static struct entry describe(const task *t, uint32_t now_ticks)
 {
     struct entry e = {.def = t->def, .state = QUEUED, .id = t->id, .parent = t->parent};
-    uint32_t since = t->since_ticks;
+    uint32_t since = 0;
 
     switch (t->def->where) {
     case ON_LOOP:
+        since = t->since_ticks;
         if (t->awaited) {
             const task *awaited = task_of(t->awaited);
             e.state = PARKED;
@@ -68,6 +69,7 @@ static struct entry describe(const task *t, uint32_t now_ticks)
             e.state = RUNNING;
         break;
     case ON_PROCESS:
+        since = t->since_ticks;
         if (t->worker)
             e.state = IN_WORKER;
         break;
@@ -196,6 +198,10 @@ static void run_dump(struct job *job)
     struct dump *d = CONTAINER_OF(job, struct dump, job);
     struct buffer text = {0};
 
+    size_t alive = (size_t)async_counts().tasks;
+
+    if (d->limit > alive)
+        d->limit = alive;
     d->now_ticks = task_ticks(async_now_ns());
     d->entries = malloc((d->limit + 1) * sizeof *d->entries);
     if (d->entries)

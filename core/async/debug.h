@@ -8,7 +8,7 @@
 
 /*
  * The tasks that are alive, as text. First how many there are of each kind at each place, most
- * first; then one line for each of the `limit` that have been there longest:
+ * first; then one line for each of the `limit` (SIZE_MAX: all) that have been there longest:
  *
  *     10021 tasks: 1 running, 2 queued, 10016 parked, 2 in workers
  *     10000 fetch parked at core/fetch/fetch.c:210, up to 12.043 s

@@ -80,7 +80,7 @@ static void report_unseen(const future *f)
         hooks->unseen_failure(t ? t->def->name : NULL, f->error);
 }
 
-static void destroy_future(future *f)
+static void destroy_one(future *f)
 {
     if (future_peek_state(f) == FUTURE_FAILED && !atomic_load(&f->seen))
         report_unseen(f);
@@ -88,6 +88,26 @@ static void destroy_future(future *f)
         f->destroy(f->value);
     f->class->release(f);
     count(COUNT_FUTURES, -1);
+}
+
+/*
+ * A value may hold the last reference to another future, whose value holds one...: they are
+ * destroyed one after the other, since a long chain would eat the stack.
+ */
+static void destroy_future(future *f)
+{
+    static _Thread_local struct list *doomed; /* NULL: none is being destroyed here */
+
+    if (doomed) {
+        list_push_back(doomed, &f->waiters); /* nobody waits any more */
+        return;
+    }
+    struct list all = {&all, &all};
+    doomed = &all;
+    destroy_one(f);
+    for (struct list *link; (link = list_pop_front(&all));)
+        destroy_one(CONTAINER_OF(link, future, waiters));
+    doomed = NULL;
 }
 
 future *future_drop(future *f)
@@ -146,10 +166,14 @@ int future_settle(future *f, enum future_state state, int error, void *value, de
             destroy(value);
         return -EALREADY;
     }
+    void *old = f->value; /* what an abandoned task has given already */
+    destroy_fn *destroy_old = f->destroy;
     f->error = error;
     f->value = value;
     f->destroy = destroy;
     settle_locked(f, state);
+    if (destroy_old)
+        destroy_old(old);
     return 0;
 }
 
@@ -197,6 +221,8 @@ struct thread_waiter {
     atomic_bool woken;
 };
 
+static atomic_uint blocked_threads;
+
 /* By the first of the two; the other may come, too. */
 static void wake_thread(struct thread_waiter *w)
 {
@@ -242,8 +268,10 @@ static void block(future *f, future *late, uint64_t deadline_ns)
     }
     list_init(&w.late.link);
     bool sleeps = !late || future_add_waiter(late, &w.late);
-    if (w.pool) /* not sooner: who settles now says that it goes on */
+    if (w.pool) { /* not sooner: who settles now says that it goes on */
+        atomic_fetch_add(&blocked_threads, 1);
         thread_pool_blocks();
+    }
     if (sleeps)
         sleep_until(&w, deadline_ns);
     /* Also when it was told: the settler may still be inside sem_post. */
@@ -252,7 +280,14 @@ static void block(future *f, future *late, uint64_t deadline_ns)
         future_remove_waiter(late, &w.late);
     if (w.pool && !w.woken)
         thread_pool_goes_on();
+    if (w.pool)
+        atomic_fetch_sub(&blocked_threads, 1);
     sem_destroy(&w.wake);
+}
+
+unsigned future_blocked_threads(void)
+{
+    return atomic_load(&blocked_threads);
 }
 
 int future_block(future *f, uint64_t deadline_ns)

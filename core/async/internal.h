@@ -198,9 +198,6 @@ struct scope_queue *scope_queue_of(struct scope *s);
 
 struct scope *scope_new_root(void);
 
-/* At the end of the runtime: closes the scopes below that their owners have not closed. */
-void scope_close_children(struct scope *s);
-
 /* Calls `fn` for each task below `s`, in no order; it must not start or end any. Loop thread. */
 void scope_for_each_task(struct scope *s, void (*fn)(task *t, void *arg), void *arg);
 
@@ -315,6 +312,9 @@ long thread_pool_active(void);
 
 /* Blocks this thread until `f` is settled: the part of future_wait() that all threads share. */
 int future_block(future *f, uint64_t deadline_ns);
+
+/* Pool threads that are blocked there: those are not active. */
+unsigned future_blocked_threads(void);
 
 /* A pool thread is about to block; it goes on, as whoever wakes it, or else itself, says. */
 void thread_pool_blocks(void);

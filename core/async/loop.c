@@ -15,6 +15,7 @@
 #include "core/base/clock.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -140,23 +141,34 @@ void loop_wake(void)
             ;
 }
 
-/* Runs what is queued now; what those jobs queue is for the next round. Returns how many. */
-static unsigned run_round(void)
+/*
+ * Runs what is queued now, but for what is more than `most`; what those jobs queue is for the next
+ * round. Returns how many.
+ */
+static unsigned run_round(unsigned most)
 {
-    struct job *job = loop.first;
+    struct job *job = loop.first, **end = loop.last;
     unsigned n = 0;
 
     loop.first = NULL;
     loop.last = &loop.first;
-    if (world()->order)
+    if (world()->order) {
         job = world()->order(job);
-    while (job) {
+        most = UINT_MAX; /* such a world ends its turns itself */
+    }
+    while (job && n < most) {
         struct job *next = job->next; /* running it may free or requeue it */
         begin_callback("job");
         job->run(job);
         end_callback();
         job = next;
         n++;
+    }
+    if (job) { /* the rest stays in front of what came since */
+        *end = loop.first;
+        if (!loop.first)
+            loop.last = end;
+        loop.first = job;
     }
     return n;
 }
@@ -173,7 +185,7 @@ static void run_jobs(void)
 
     take_posted();
     while (loop.first && n < JOBS_PER_TURN) {
-        n += run_round();
+        n += run_round(JOBS_PER_TURN - n);
         if (turn_ends())
             break;
     }

@@ -27,6 +27,7 @@ struct fake {
     bool killed, dead;
     struct worker_exit exit;
     struct timer death; /* by a kill that takes its time */
+    size_t calls;
     char *memory;
     size_t memory_bytes;
     /* the call that it has */
@@ -41,6 +42,7 @@ static struct {
     struct mock_options options;
     _Atomic uint64_t now_ns;
     const future *awaited; /* by the driver; NULL: none */
+    bool draining;         /* it waits until no pool thread has anything to do */
     uint64_t limit_ns;     /* the time may go on until then, where nothing else is to be done... */
     bool idle;             /* ...and has */
     uint64_t random;
@@ -151,9 +153,18 @@ static uint64_t mock_now_ns(void)
     return atomic_load(&mock.now_ns);
 }
 
+static uint64_t after(uint64_t ns)
+{
+    uint64_t now = mock_now_ns();
+
+    return ns < CLOCK_NEVER - now ? now + ns : CLOCK_NEVER;
+}
+
 /* Whether the driver has what it waits for. */
 static bool is_over(void)
 {
+    if (mock.draining)
+        return thread_pool_active() == 0 && future_blocked_threads() == 0;
     return mock.awaited && future_settled(mock.awaited);
 }
 
@@ -213,21 +224,31 @@ static bool drives(void)
     return pthread_equal(mock.driver, pthread_self());
 }
 
+/* What blocks on a thread when the runtime ends needs the loop, which turns in no join. */
+static void drain_threads(void)
+{
+    mock.draining = true;
+    drive(NULL, CLOCK_NEVER);
+    mock.draining = false;
+}
+
 static int mock_wait(future *f, uint64_t deadline_ns)
 {
     if (!drives())
         return future_block(f, deadline_ns);
     drive(f, deadline_ns);
-    if (future_settled(f))
-        return 0;
-    return deadline_ns == CLOCK_NEVER ? -EDEADLK : -ETIMEDOUT;
+    if (!future_settled(f))
+        return deadline_ns == CLOCK_NEVER ? -EDEADLK : -ETIMEDOUT;
+    if (scope_cancelled(runtime_root())) /* async_stop() waits for its last task */
+        drain_threads();
+    return 0;
 }
 
 int mock_advance(uint64_t ns)
 {
     if (!drives() || thread_role != ROLE_PLAIN)
         return -EDEADLK;
-    drive(NULL, mock_now_ns() + ns);
+    drive(NULL, after(ns));
     return 0;
 }
 
@@ -349,6 +370,7 @@ static void on_call(void *arg, int fd, uint32_t events)
         return;
     }
     w->message_len = (size_t)n;
+    w->calls++;
     w->act = ask_player(w);
     if (w->dead) /* it was made to die */
         return;
@@ -357,7 +379,7 @@ static void on_call(void *arg, int fd, uint32_t events)
     loop_watch(fd, 0, on_call, w);
     if (w->act.after_ns == 0)
         do_deed(w);
-    else if (timer_set(&w->deed, mock_now_ns() + w->act.after_ns) < 0)
+    else if (timer_set(&w->deed, after(w->act.after_ns)) < 0)
         die(w, SIGKILL, 0);
 }
 
@@ -444,7 +466,7 @@ static void fake_kill(const struct worker_process *p)
         return;
     w->killed = true;
     mock.killed++;
-    if (mock.options.kill_ns == 0 || timer_set(&w->death, mock_now_ns() + mock.options.kill_ns) < 0)
+    if (mock.options.kill_ns == 0 || timer_set(&w->death, after(mock.options.kill_ns)) < 0)
         die(w, SIGKILL, 0);
 }
 
@@ -459,8 +481,7 @@ static void fake_reap(const struct worker_process *p, struct worker_exit *ret_ex
 
 static size_t fake_resident(const struct worker_process *p)
 {
-    (void)p;
-    return 0;
+    return ((const struct fake *)p->fake)->calls * mock.options.grown;
 }
 
 static void fake_close(struct worker_process *p)

@@ -74,6 +74,7 @@ struct mock_options {
     mock_worker_fn *worker;     /* NULL: each call is answered at once */
     void *arg;                  /* for these two */
     uint64_t kill_ns; /* from the kill of a worker until it is dead; it goes on meanwhile */
+    size_t grown;     /* resident bytes that a worker seems to have more after each call */
 };
 
 /* Where the mock's time begins. */
@@ -87,8 +88,8 @@ int mock_start(const struct mock_options *options);
 
 /*
  * Turns the loop until nothing is left to do at this time; moves the time on by `ns`, stopping at
- * each timer on the way and turning the loop there. 0, or -EDEADLK: not on mock_start()'s thread,
- * or on it but inside the loop.
+ * each timer on the way and turning the loop there (CLOCK_NEVER: until no timer is left). 0, or
+ * -EDEADLK: not on mock_start()'s thread, or on it but inside the loop.
  */
 int mock_turn(void);
 int mock_advance(uint64_t ns);

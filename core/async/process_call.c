@@ -125,6 +125,12 @@ static bool is_answer(const struct worker *w)
            head->error != -ECANCELED;
 }
 
+/* What an earlier call had it say twice may come when it has the next one. */
+static bool is_late(const struct worker *w)
+{
+    return received_len >= sizeof received.head && received.head.id < w->call_id;
+}
+
 /* What was received is empty: the end of the socket looks like that, and so does a message. */
 static enum heard empty(const struct worker *w)
 {
@@ -135,8 +141,6 @@ static enum heard empty(const struct worker *w)
 
 enum heard call_hear(struct worker *w)
 {
-    if (w->verdict == -EBADMSG)
-        return HEARD_NOTHING; /* what it says does not count any more */
     ssize_t n = recv(w->process.socket, &received, sizeof received, MSG_DONTWAIT | MSG_TRUNC);
     if (n < 0) {
         /* What unix(7) does not say: a peer that closes with messages unread resets the connection,
@@ -144,6 +148,8 @@ enum heard call_hear(struct worker *w)
         w->unheard |= errno == ECONNRESET;
         return errno == ECONNRESET || errno == EINTR ? HEARD_RESET : HEARD_NOTHING;
     }
+    if (w->verdict == -EBADMSG)
+        return HEARD_NOTHING; /* what it says does not count any more */
     if (n == 0)
         return empty(w);
 
@@ -152,7 +158,10 @@ enum heard call_hear(struct worker *w)
     case STARTING:
         return !w->verdict && is_hello() ? HEARD_HELLO : HEARD_NONSENSE;
     case BUSY:
-        return is_answer(w) ? HEARD_ANSWER : HEARD_NONSENSE;
+        if (is_answer(w))
+            return HEARD_ANSWER;
+        w->stray |= is_late(w);
+        return HEARD_NONSENSE;
     case IDLE:
     case ENDING:
         break; /* it speaks out of turn */

@@ -33,6 +33,7 @@ struct worker {
     size_t request_len; /* of what lies in its memory */
     int verdict;        /* why it was killed, and its task fails; 0: it was not */
     bool unheard;       /* it died before it read its call */
+    bool stray;         /* it spoke about an earlier call: not the fault of the one it has */
     bool exited;        /* its end was seen */
 
     unsigned calls; /* that it has answered */

@@ -39,6 +39,7 @@ static struct {
     struct list workers;
     unsigned alive, busy;
     unsigned failed_starts; /* in a row */
+    unsigned useless;       /* in a row: workers that said hello, and died before they had a call */
     struct timer respawn;
 } pool;
 
@@ -102,12 +103,12 @@ static void report_end(const struct worker *w, const struct worker_exit *exit)
 
 /* -- growing old ------------------------------------------------------------------------------- */
 
-/* Notes a call that was answered; true when the worker has served for long enough. */
+/* After a call that was answered; true when the worker has served for long enough. */
 static bool wears_out(struct worker *w)
 {
     size_t most = pool.options.worker_rss;
 
-    if (++w->calls >= pool.options.worker_tasks)
+    if (w->calls >= pool.options.worker_tasks)
         w->worn = true;
     w->bytes_unmeasured += w->request_len;
     if (most > 0 &&
@@ -169,7 +170,9 @@ static void take_answer(struct worker *w)
 
     w->task = NULL;
     t->worker = NULL;
+    w->calls++;
     pool.busy--;
+    pool.useless = 0;
     if (w->verdict || w->exited) {
         w->state = ENDING;
     } else {
@@ -221,6 +224,15 @@ static void overran(struct timer *timer)
     kill_worker(CONTAINER_OF(timer, struct worker, timer), -ETIMEDOUT);
 }
 
+/* How it bears on the next starts that `w` has ended. */
+static void judge_start(const struct worker *w)
+{
+    if (w->state == STARTING)
+        pool.failed_starts++;
+    else if (w->verdict == -EOWNERDEAD && w->calls == 0 && (w->state == ENDING || w->unheard))
+        pool.useless++;
+}
+
 static void on_exit_seen(void *arg, int fd, uint32_t events)
 {
     struct worker *w = arg;
@@ -235,12 +247,14 @@ static void on_exit_seen(void *arg, int fd, uint32_t events)
     report_end(w, &exit);
 
     task *t = w->task;
-    int verdict = w->verdict ? w->verdict : -EOWNERDEAD;
-    bool unheard = w->unheard;
-    if (t && !unheard && call_was_fatal(&exit, w->verdict))
+    bool unheard = w->unheard, innocent = unheard || w->stray;
+    if (t && !innocent && call_was_fatal(&exit, w->verdict))
         call_accuse(w);
+    int verdict = w->verdict;
+    if (verdict == 0 || (verdict == -EBADMSG && innocent))
+        verdict = -EOWNERDEAD;
     pool.alive--;
-    pool.failed_starts += w->state == STARTING;
+    judge_start(w);
     pool.busy -= w->state == BUSY;
     worker_free(w);
     if (t)
@@ -308,15 +322,21 @@ static void fail_waiting(void)
         fail(t, -ECHILD);
 }
 
-/* Brings the pool to strength, at once or, while workers die before they can say hello, later. */
+/* For how often in a row starting workers was in vain: one by one, or all of them. */
+static unsigned setbacks(void)
+{
+    return pool.failed_starts + pool.useless / (pool.options.workers + SPARE_WORKERS);
+}
+
+/* Brings the pool to strength, at once or, while workers die before they are of use, later. */
 static void spawn_missing(void)
 {
     if (pool.respawn.slot)
         return;
     while (pool.alive < pool.options.workers + SPARE_WORKERS) {
-        if (pool.failed_starts == 0 && spawn_worker() == 0)
+        if (setbacks() == 0 && spawn_worker() == 0)
             continue;
-        unsigned doublings = pool.failed_starts < 10 ? pool.failed_starts : 10;
+        unsigned doublings = setbacks() < 10 ? setbacks() : 10;
         uint64_t ms = (uint64_t)BACKOFF_FIRST_MS << doublings;
         if (ms > BACKOFF_LAST_MS)
             ms = BACKOFF_LAST_MS;

@@ -264,7 +264,6 @@ static void stop_processes(struct job *job)
 static int end_tasks(void)
 {
     scope_cancel(root, -ECANCELED);
-    scope_close_children(root);
     future *closed = scope_close(root);
     int rc = future_wait(closed, CLOCK_NEVER);
     future_drop(closed);

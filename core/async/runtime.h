@@ -54,9 +54,9 @@ int async_configure(const struct async_options *options);
 int async_start(void);
 
 /*
- * Cancels what runs, closes the scopes that nobody has closed, waits for the end of all, joins the
- * threads, reaps the workers. Afterwards the runtime can be started again. Not from a task or the
- * loop thread (-EDEADLK). 0 also when it does not run.
+ * Cancels what runs, waits for its end, joins the threads, reaps the workers. Afterwards the
+ * runtime can be started again. Not from a task or the loop thread (-EDEADLK). 0 also when it does
+ * not run.
  */
 int async_stop(void);
 

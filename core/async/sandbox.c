@@ -1,5 +1,7 @@
 #include "core/async/sandbox.h"
 
+#include "core/async/wire.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <seccomp.h>
@@ -28,23 +30,24 @@
 
 /* What a worker may ask of the kernel. Whatever is not here ends it with SIGSYS. */
 static const int allowed[] = {
-    SCMP_SYS(recvfrom),      SCMP_SYS(sendto),          /* its socket: the only way in and out */
-    SCMP_SYS(munmap),        SCMP_SYS(mremap),          /* malloc; mmap and mprotect: see below */
-    SCMP_SYS(brk),           SCMP_SYS(madvise),         /* malloc */
-    SCMP_SYS(futex),                                    /* malloc's locks */
-    SCMP_SYS(clock_gettime),                            /* deadlines, where the vDSO has no clock */
-    SCMP_SYS(exit),          SCMP_SYS(exit_group),      /* the end */
-    SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall), /* after a signal, a stop */
+    SCMP_SYS(munmap),        SCMP_SYS(mremap),     /* malloc; mmap and mprotect: see below */
+    SCMP_SYS(brk),           SCMP_SYS(madvise),    /* malloc */
+    SCMP_SYS(futex),                               /* malloc's locks */
+    SCMP_SYS(clock_gettime),                       /* deadlines, where the vDSO has no clock */
+    SCMP_SYS(exit),          SCMP_SYS(exit_group), /* the end */
 };
 
 /* What the sanitizers' runtimes ask for on top, to work and to report. */
 static const int allowed_sanitized[] = {
-    SCMP_SYS(write),     SCMP_SYS(writev),          SCMP_SYS(read),           SCMP_SYS(openat),
-    SCMP_SYS(close),     SCMP_SYS(fstat),           SCMP_SYS(newfstatat),     SCMP_SYS(readlink),
-    SCMP_SYS(getpid),    SCMP_SYS(gettid),          SCMP_SYS(tgkill),         SCMP_SYS(sigaltstack),
-    SCMP_SYS(getrusage), SCMP_SYS(rt_sigaction),    SCMP_SYS(rt_sigprocmask), SCMP_SYS(sched_yield),
-    SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), SCMP_SYS(prctl),          SCMP_SYS(mprotect),
-    SCMP_SYS(mmap),      SCMP_SYS(ioctl),           SCMP_SYS(open),           SCMP_SYS(lseek),
+    SCMP_SYS(write),        SCMP_SYS(writev),       SCMP_SYS(read),
+    SCMP_SYS(openat),       SCMP_SYS(close),        SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat),   SCMP_SYS(readlink),     SCMP_SYS(getpid),
+    SCMP_SYS(gettid),       SCMP_SYS(tgkill),       SCMP_SYS(sigaltstack),
+    SCMP_SYS(getrusage),    SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(sched_yield),  SCMP_SYS(nanosleep),    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(prctl),        SCMP_SYS(mprotect),     SCMP_SYS(mmap),
+    SCMP_SYS(ioctl),        SCMP_SYS(open),         SCMP_SYS(lseek),
+    SCMP_SYS(rt_sigreturn),
 };
 
 static int allow_all(scmp_filter_ctx filter, const int *calls, size_t n)
@@ -56,11 +59,27 @@ static int allow_all(scmp_filter_ctx filter, const int *calls, size_t n)
     return rc;
 }
 
-/* Memory, but never memory that can be executed. */
-static int allow_unless_exec(scmp_filter_ctx filter, int call)
+/*
+ * Its socket is the only way in and out: of the standard descriptors, which it shares with its
+ * parent, one may be a socket, too (of the journal, of a client).
+ */
+static int allow_on_its_socket(scmp_filter_ctx filter, int call)
 {
-    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
-                            SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, SCMP_A0(SCMP_CMP_EQ, WORKER_SOCKET));
+}
+
+/* Memory of its own, not that of a file, and never memory that can be executed. */
+static int allow_memory(scmp_filter_ctx filter)
+{
+    enum { KIND = MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS, OWN = MAP_PRIVATE | MAP_ANONYMOUS };
+    int rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+                              SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+                              SCMP_A3(SCMP_CMP_MASKED_EQ, KIND, OWN));
+
+    if (rc == 0)
+        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+                              SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    return rc;
 }
 
 static int load_filter(void)
@@ -73,10 +92,12 @@ static int load_filter(void)
     if (rc == 0 && SANITIZED)
         rc = allow_all(filter, allowed_sanitized,
                        sizeof allowed_sanitized / sizeof allowed_sanitized[0]);
+    if (rc == 0)
+        rc = allow_on_its_socket(filter, SCMP_SYS(recvfrom));
+    if (rc == 0)
+        rc = allow_on_its_socket(filter, SCMP_SYS(sendto));
     if (rc == 0 && !SANITIZED)
-        rc = allow_unless_exec(filter, SCMP_SYS(mmap));
-    if (rc == 0 && !SANITIZED)
-        rc = allow_unless_exec(filter, SCMP_SYS(mprotect));
+        rc = allow_memory(filter);
     if (rc == 0)
         rc = seccomp_load(filter); /* sets no_new_privs, too */
     seccomp_release(filter);
@@ -170,9 +191,23 @@ static void volunteer_for_oom(void)
     close(fd);
 }
 
+static int by_byte(const void *a, const void *b)
+{
+    return *(const char *)a - *(const char *)b;
+}
+
+/* glibc 2.36 asks for the size of the machine's memory, once, before it sorts more than 1 KiB. */
+static void let_qsort_ask(void)
+{
+    char some[2048] = {0};
+
+    qsort(some, sizeof some, 1, by_byte);
+}
+
 int sandbox_enter(size_t memory)
 {
     volunteer_for_oom();
+    let_qsort_ask();
 
     size_t now = mapped_now();
     int rc = sandbox_confine_files(); /* before the limits: it takes a descriptor */

@@ -5,9 +5,9 @@
 #include <stddef.h>
 
 /*
- * From here on the process computes, answers on the descriptors that it has, and maps at most
- * `memory` bytes more than now; any other system call kills it. Called by a worker before the
- * first byte from outside. 0 or negative errno, with which the worker must not go on.
+ * From here on the process computes, answers on WORKER_SOCKET (wire.h), and maps at most
+ * `memory` bytes of its own more than now; any other system call kills it. Called by a worker
+ * before the first byte from outside. 0 or negative errno, with which the worker must not go on.
  */
 int sandbox_enter(size_t memory);
 

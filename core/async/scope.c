@@ -54,10 +54,13 @@ void scope_unref(struct scope *s)
         destroy(s);
 }
 
-/* With the lock held: true when the caller must post the end. */
+/*
+ * With the lock held: true when the caller must post the end. A cancelled scope ends without being
+ * closed: nothing enters it any more, and it must not hold up the end of those around it.
+ */
 static bool ends_now(struct scope *s)
 {
-    if (!s->closing || s->living > 0 || s->ended)
+    if ((!s->closing && !atomic_load(&s->reason)) || s->living > 0 || s->ended)
         return false;
     s->ended = true;
     return true;
@@ -108,36 +111,37 @@ struct scope_queue *scope_queue_of(struct scope *s)
     return &s->queue;
 }
 
-void scope_for_each_task(struct scope *s, void (*fn)(task *t, void *arg), void *arg)
+static void for_each_own_task(struct scope *s, void (*fn)(task *t, void *arg), void *arg)
 {
-    tiny_lock(&s->lock);
     LIST_FOR (link, &s->tasks) {
         fn(CONTAINER_OF(link, task, member), arg);
     }
     LIST_FOR (link, &s->told) {
         fn(CONTAINER_OF(link, task, member), arg);
     }
-    LIST_FOR (link, &s->children) {
-        scope_for_each_task(CONTAINER_OF(link, struct scope, sibling), fn, arg);
-    }
-    tiny_unlock(&s->lock);
+}
+
+/* Without recursion: scopes may be as deep as tasks are. Those on the way down stay locked. */
+void scope_for_each_task(struct scope *top, void (*fn)(task *t, void *arg), void *arg)
+{
+    struct list *next = &top->sibling; /* whose tasks come next, or the end of its list */
+    struct scope *above = NULL;
+
+    do {
+        if (above && next == &above->children) {
+            next = above->sibling.next;
+            tiny_unlock(&above->lock);
+            above = above == top ? NULL : above->parent;
+        } else {
+            above = CONTAINER_OF(next, struct scope, sibling);
+            tiny_lock(&above->lock);
+            for_each_own_task(above, fn, arg);
+            next = above->children.next;
+        }
+    } while (above);
 }
 
 /* -- cancel ------------------------------------------------------------------------------------ */
-
-void scope_close_children(struct scope *s)
-{
-    tiny_lock(&s->lock);
-    LIST_FOR (link, &s->children) {
-        struct scope *child = CONTAINER_OF(link, struct scope, sibling);
-
-        if (child->flags & SCOPE_SHIELD) /* somebody cleans up in it */
-            continue;
-        future_drop(scope_close(child));
-        scope_close_children(child);
-    }
-    tiny_unlock(&s->lock);
-}
 
 static void cancel_children(struct scope *s)
 {
@@ -162,7 +166,10 @@ static void run_cancel(struct job *job)
     }
     if (!link)
         cancel_children(s);
+    bool end = ends_now(s);
     tiny_unlock(&s->lock);
+    if (end)
+        loop_post(&s->end_job);
     if (link)
         loop_post(&s->cancel_job);
     else
@@ -219,9 +226,10 @@ static void run_arm(struct job *job)
 {
     struct scope *s = CONTAINER_OF(job, struct scope, arm_job);
 
-    /* `ended` is set under the lock, but its job comes after this one: the timer will be cleared.
-     */
-    if (timer_set(&s->timer, s->deadline_ns) < 0)
+    tiny_lock(&s->lock);
+    bool ended = s->ended; /* cancelled with its parent; if it ends after this, that clears it */
+    tiny_unlock(&s->lock);
+    if (!ended && timer_set(&s->timer, s->deadline_ns) < 0)
         scope_cancel(s, -ENOMEM);
     scope_unref(s);
 }

@@ -34,8 +34,9 @@ enum scope_flags {
 struct scope *scope_new(uint64_t deadline_ns, unsigned flags);
 
 /*
- * Asks that every task of the scope be cancelled, and refuses new ones. The first `reason`
- * (negative errno) counts. Carried out later, on the loop thread. Any thread.
+ * Asks that every task of the scope be cancelled, and refuses new ones. The scope ends with the
+ * last of them, also where nobody closes it. The first `reason` (negative errno) counts. Carried
+ * out later, on the loop thread. Any thread.
  */
 void scope_cancel(struct scope *s, int reason);
 
@@ -51,8 +52,8 @@ int scope_cancelled(const struct scope *s);
 future *scope_close(struct scope *s);
 
 /*
- * Gives the reference back; a scope that was not closed is cancelled and closes by itself. The end
- * of the runtime closes those that nobody has. NULL is fine. Returns NULL.
+ * Gives the reference back; a scope that was not closed is cancelled and closes by itself. NULL is
+ * fine. Returns NULL.
  */
 struct scope *scope_drop(struct scope *s);
 

@@ -79,6 +79,12 @@ void task_fail(task *t, int error, void *detail, destroy_fn *destroy)
     keep(t, error == -ECANCELED ? FUTURE_CANCELLED : FUTURE_FAILED, error, detail, destroy);
 }
 
+static void leave(task *t)
+{
+    scope_leave(t->scope, t);
+    count(COUNT_TASKS, -1);
+}
+
 /* Settles, and leaves the scope: from then on the task is nobody's but its holders'. */
 static void finish(task *t)
 {
@@ -87,8 +93,7 @@ static void finish(task *t)
     if (f->outcome == FUTURE_FAILED && scope_child_failed(t->scope, f->error))
         atomic_store(&f->seen, true); /* the scope passes it on */
     future_settle_kept(f);
-    scope_leave(t->scope, t);
-    count(COUNT_TASKS, -1);
+    leave(t);
 }
 
 static void release_frame(task *t)
@@ -114,8 +119,9 @@ void task_end_cancelled(task *t)
 
 void task_abandon(task *t)
 {
-    task_fail(t, -ECANCELED, NULL, NULL);
-    finish(t);
+    /* In one step: between two, what it gives meanwhile would count. */
+    future_settle(&t->future, FUTURE_CANCELLED, -ECANCELED, NULL, NULL);
+    leave(t);
 }
 
 void task_end_abandoned(task *t)

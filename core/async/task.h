@@ -125,8 +125,9 @@ future *task_start_in(struct scope *scope, const struct task_def *def, void *fra
 
 /*
  * Backpressure for those who make requests for worker processes: settles ok when `bytes` more fit
- * into the queue of process tasks (async_options.queue_bytes), or nothing waits there. First come,
- * first served. A process task that is started when the queue is full is parked in front of it, and
+ * into the queue of process tasks (async_options.queue_bytes), or nothing waits there: it bounds
+ * what comes to those that wait, not what many start at once in an idle pool. First come, first
+ * served. A process task that is started when the queue is full is parked in front of it, and
  * with it whoever awaits it; nothing is ever dropped. Any thread.
  */
 future *process_room(size_t bytes);

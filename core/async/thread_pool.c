@@ -20,6 +20,8 @@ struct pool_thread {
     struct list link; /* in pool.threads */
     pthread_t thread;
     unsigned nested;
+    unsigned abandoned; /* of the tasks on its stack; with one it counts no more */
+    bool blocked;
     task *waits_for; /* a thread task, while it is blocked for one */
 };
 
@@ -33,8 +35,7 @@ static struct {
     bool waking;                /* one was told that has not looked for it yet */
     unsigned size;              /* threads that there should be for work */
     unsigned count;             /* that there are */
-    unsigned abandoned;         /* tasks that keep one of those, and count no more */
-    unsigned blocked;
+    unsigned abandoned;         /* of those: that an abandoned task keeps */
     bool stopping;
     atomic_long active;
 } pool = {
@@ -101,6 +102,34 @@ static void sleep_until_woken(void)
     pool.waking = false;
 }
 
+/* -- who is left for work ---------------------------------------------------------------------- */
+
+static bool is_free(const struct pool_thread *t)
+{
+    return !t->blocked && t->abandoned == 0;
+}
+
+/* Whether a thread but this one can do what there is to be done. */
+static bool another_is_free(void)
+{
+    LIST_FOR (link, &pool.threads) {
+        const struct pool_thread *t = CONTAINER_OF(link, struct pool_thread, link);
+        if (t != here && is_free(t))
+            return true;
+    }
+    return false;
+}
+
+/* Whether others wait for what only this thread is left to do. */
+static bool is_needed(void)
+{
+    bool blocked = false;
+
+    LIST_FOR (link, &pool.threads)
+        blocked |= CONTAINER_OF(link, struct pool_thread, link)->blocked;
+    return blocked && !another_is_free();
+}
+
 /* -- running ----------------------------------------------------------------------------------- */
 
 /* Exact to some ms, as task_ticks() is, for a fifth of the price. */
@@ -125,7 +154,7 @@ static bool stops_running(task *t)
     pthread_mutex_lock(&pool.lock);
     atomic_store(&t->runner, NULL);
     bool abandoned = t->abandoned;
-    if (abandoned) {
+    if (abandoned && --here->abandoned == 0) {
         pool.abandoned--;
         count(COUNT_THREADS_ABANDONED, -1);
     }
@@ -181,7 +210,7 @@ static struct job *next_job(void)
 /* Whether this thread took the place of one that has come back. */
 static bool is_surplus(void)
 {
-    return pool.count - pool.abandoned > pool.size;
+    return pool.count - pool.abandoned > pool.size && !is_needed();
 }
 
 static void *pool_main(void *arg)
@@ -192,20 +221,23 @@ static void *pool_main(void *arg)
     while (!is_surplus()) {
         struct job *job = next_job();
         task *t = job ? NULL : next_task();
-        if (job)
+        if (job) {
             run_job(job);
-        else if (t) {
+        } else if (t) {
             run_task(t);
             deactivate();
-        } else if (pool.stopping)
+        } else if (pool.stopping && !is_needed()) {
             break;
-        else
+        } else {
             sleep_until_woken();
+        }
     }
     pool.count--;
     list_remove(&here->link);
     list_push_back(&pool.ended, &here->link);
     pthread_cond_signal(&pool.ended_one);
+    if (pool.stopping) /* others may have stayed for this one */
+        pthread_cond_broadcast(&pool.work);
     unlock_and_wake(); /* it may have been woken for work */
     return NULL;
 }
@@ -258,16 +290,16 @@ int thread_pool_wait(future *f, uint64_t deadline_ns)
         list_remove(&t->queued);
         deactivate(); /* one of the two runs at a time */
         run_task(t);
-    } else if (pool.blocked + 1 >= pool.count - pool.abandoned || waits_for_us(t)) {
+    } else if (!another_is_free() || waits_for_us(t)) {
         rc = -EDEADLK;
     } else {
-        pool.blocked++;
+        here->blocked = true;
         here->waits_for = t;
         pthread_mutex_unlock(&pool.lock);
         rc = future_block(f, deadline_ns);
         pthread_mutex_lock(&pool.lock);
         here->waits_for = NULL;
-        pool.blocked--;
+        here->blocked = false;
     }
     pthread_mutex_unlock(&pool.lock);
     return rc;
@@ -305,11 +337,23 @@ static void join_ended(void)
 
 /* -- cancelling -------------------------------------------------------------------------------- */
 
-/* Only where another thread can take its place, and not without end. */
-static bool may_abandon(const task *t)
+/* Only where another thread takes the place of its own, or has done so, and not without end. */
+static bool abandon(task *t)
 {
-    return t->def->abandonable && atomic_load(&t->runner) && !t->abandoned &&
-           pool.abandoned < pool.size && !pool.stopping && add_thread() == 0;
+    struct pool_thread *runner = atomic_load(&t->runner);
+
+    if (!t->def->abandonable || !runner || t->abandoned)
+        return false;
+    if (runner->abandoned == 0) {
+        if (pool.abandoned >= pool.size || pool.stopping || add_thread() < 0)
+            return false;
+        pool.abandoned++;
+        count(COUNT_THREADS_ABANDONED, 1);
+    }
+    runner->abandoned++;
+    t->abandoned = true;
+    scope_ref(t->scope);
+    return true;
 }
 
 void thread_pool_cancel(task *t)
@@ -318,13 +362,7 @@ void thread_pool_cancel(task *t)
     join_ended();
     bool queued = !list_empty(&t->queued);
     list_remove(&t->queued);
-    bool abandoned = !queued && may_abandon(t);
-    if (abandoned) {
-        t->abandoned = true;
-        pool.abandoned++;
-        count(COUNT_THREADS_ABANDONED, 1);
-        scope_ref(t->scope);
-    }
+    bool abandoned = !queued && abandon(t);
     pthread_mutex_unlock(&pool.lock);
     if (abandoned)
         task_abandon(t);

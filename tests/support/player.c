@@ -60,6 +60,12 @@ void play_with(const struct mock_options *options, const struct mock_act *acts, 
     ck_assert_int_eq(mock_start(&mine), 0);
 }
 
+void mock_setup(void)
+{
+    async_setup();
+    ck_assert_int_eq(mock_start(&(struct mock_options){.async = play_options}), 0);
+}
+
 uint64_t at(uint64_t ns)
 {
     return MOCK_EPOCH_NS + ns;

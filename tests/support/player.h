@@ -44,6 +44,9 @@ extern const struct async_options play_options;
  */
 void play_with(const struct mock_options *options, const struct mock_act *acts, size_t count);
 
+/* A checked fixture, before async_teardown: as async_setup, with a mock that shuffles nothing. */
+void mock_setup(void);
+
 /* `ns` after the epoch. */
 uint64_t at(uint64_t ns);
 

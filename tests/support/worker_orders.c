@@ -134,6 +134,22 @@ static int write_request(struct bytes request)
     return syscall(SYS_mprotect, page, 4096, PROT_READ | PROT_WRITE) < 0 ? errno : 0;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/* More than fits on the stack of some qsort. */
+static ssize_t sort(char *reply)
+{
+    static int numbers[4096];
+
+    for (int i = 0; i < 4096; i++)
+        numbers[i] = i * 7919 % 4096;
+    qsort(numbers, 4096, sizeof *numbers, by_number);
+    return reply_number(reply, numbers[4095]);
+}
+
 static ssize_t use_runtime(char *reply)
 {
     future *f = NULL;
@@ -157,6 +173,15 @@ static ssize_t call_kernel(int number)
     case SYS_mmap:
         return syscall(SYS_mmap, NULL, sizeof page, PROT_READ | PROT_EXEC,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    case MAP_A_FILE:
+        return syscall(SYS_mmap, NULL, sizeof page, PROT_READ, MAP_PRIVATE, STDIN_FILENO, 0);
+    case MAP_SHARED_MEMORY:
+        return syscall(SYS_mmap, NULL, sizeof page, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    case SYS_sendto:
+        return syscall(SYS_sendto, STDERR_FILENO, page, 1, MSG_NOSIGNAL, NULL, 0);
+    case SYS_recvfrom:
+        return syscall(SYS_recvfrom, STDIN_FILENO, page, 1, MSG_DONTWAIT, NULL, NULL);
     case SYS_mprotect:
         return syscall(SYS_mprotect, (uintptr_t)page & ~(sizeof page - 1), sizeof page, PROT_EXEC);
     case SYS_openat:
@@ -223,6 +248,8 @@ static ssize_t call_serve(struct bytes request, uint64_t deadline_ns, char *repl
         return reply_number(reply, write_request(request));
     case EXIT:
         _exit(order.number);
+    case SORT:
+        return sort(reply);
     case USE_RUNTIME:
         return use_runtime(reply);
     case TELL_CONTEXT: {

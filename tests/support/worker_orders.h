@@ -29,6 +29,7 @@ enum deed {
     EAT_MEMORY,
     LEAK,          /* `number` bytes */
     WRITE_REQUEST, /* gives the error number of trying to */
+    SORT,          /* gives the largest of 0 to 4095 */
     USE_RUNTIME,
     TELL_CONTEXT, /* gives the checksum of what order_context is there */
     CLAIM_MORE,   /* returns a length over the capacity */
@@ -44,6 +45,10 @@ enum deed {
     PACK_ERROR,
     PACK_TOO_MUCH,
 };
+
+/* What CALL_KERNEL may be told instead of the number of a call, as there are two ways to make it.
+ */
+enum { MAP_A_FILE = -1, MAP_SHARED_MEMORY = -2 };
 
 struct order {
     uint32_t deed;
