@@ -626,7 +626,8 @@ START_TEST(what_is_not_the_requests_fault_is_not_held_against_it)
 
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         begin(seed, seed % 2, acts, 5);
-        while (play.calls < 4) {
+        for (int tries = 0; play.calls < 4; tries++) {
+            ck_assert_int_lt(tries, 4);
             future *f = start_double(*defs[_i], 13);
             mock_turn();
             if (_i == 1)
@@ -810,6 +811,68 @@ static void careful_drop(void *frame)
 
 TASK(careful_task, ON_LOOP, sizeof(struct careful), .step = careful_step, .drop = careful_drop,
      .catches_cancel = true);
+
+/* Notes whether what it awaited after it had found itself cancelled was left alone. */
+struct tidy {
+    uint64_t at_ns;
+    unsigned *ret_tidied, *ret_disturbed;
+    future *timer;
+};
+
+static int tidy_step(task *t, void *frame)
+{
+    struct tidy *o = frame;
+
+    BEGIN(t);
+    AWAIT(t, o->timer, future_at(o->at_ns));
+    if (!task_cancelled(t))
+        return TASK_FINISHED;
+    AWAIT(t, o->timer, future_at(async_now_ns() + 10));
+    ++*(future_ok(o->timer) ? o->ret_tidied : o->ret_disturbed);
+    task_fail(t, -ECANCELED, NULL, NULL);
+    END(t);
+}
+
+static void tidy_drop(void *frame)
+{
+    future_drop(((struct tidy *)frame)->timer);
+}
+
+TASK(tidy_task, ON_LOOP, sizeof(struct tidy), .step = tidy_step, .drop = tidy_drop,
+     .catches_cancel = true);
+
+/* A task may see that its scope is cancelled before it is told: then that comes while it tidies up.
+ * _i: by a cancel, by the deadline. */
+START_TEST(a_task_that_has_seen_its_cancel_is_not_disturbed_by_it)
+{
+    unsigned tidied = 0, disturbed = 0, tidied_at_once = 0;
+
+    EACH_RACE(seed, late)
+    {
+        begin(seed, 0, NULL, 0);
+        struct scope *s = scope_new(_i ? meeting(late) : CLOCK_NEVER, 0);
+        future *f = task_start_in(s, &tidy_task,
+                                  &(struct tidy){.at_ns = meeting(0),
+                                                 .ret_tidied = &tidied,
+                                                 .ret_disturbed = &disturbed});
+        struct stroke stroke = {.cancel_scope = _i ? NULL : s};
+        unsigned before = tidied;
+
+        expect_ok(strike_at(meeting(late), &stroke));
+        settle(f);
+        ck_assert(late == 0 || future_ok(f) == (late > 0));
+        ck_assert_int_eq(future_ok(f), tidied == before);
+        tidied_at_once += late == 0 && tidied > before;
+        future_drop(f);
+        expect_ok(scope_close(s));
+        scope_drop(s);
+        finish();
+    }
+    ck_assert_uint_eq(disturbed, 0);
+    ck_assert_uint_gt(tidied_at_once, 0);
+    ck_assert_uint_lt(tidied_at_once, SEEDS);
+}
+END_TEST
 
 /* A second cancel, and the deadline of the scope around, come while it cleans up. */
 START_TEST(what_is_shielded_is_done_to_its_end_and_holds_up_the_scopes_around)
@@ -1263,6 +1326,7 @@ Suite *suite_races(void)
     tcase_add_test(scopes, of_a_failure_and_a_deadline_the_first_ends_the_scope);
     tcase_add_test(scopes, of_two_failures_the_first_is_the_scopes);
     tcase_add_test(scopes, a_start_in_a_scope_that_is_being_cancelled_drops_its_frame_once);
+    tcase_add_loop_test(scopes, a_task_that_has_seen_its_cancel_is_not_disturbed_by_it, 0, 2);
     tcase_add_test(scopes, what_is_shielded_is_done_to_its_end_and_holds_up_the_scopes_around);
     tcase_add_test(continuations, continuations_may_cancel_and_drop_each_other_and_run_once);
     tcase_add_loop_test(combinations,

@@ -47,7 +47,7 @@ void call_reset(void);
 
 /*
  * Sends the call of `t` to `w`, which is idle; `w` has it then. A task that cannot be sent ends.
- * False, and nothing has happened, when `w` can't be reached: it has died.
+ * False when `w` can't be reached, as it has died: `t` was packed in vain, and is as it was.
  */
 bool call_send(struct worker *w, task *t);
 

@@ -127,7 +127,7 @@ static bool at_full_strength(void)
 
     LIST_FOR (link, &pool.workers) {
         const struct worker *w = CONTAINER_OF(link, struct worker, link);
-        well += (w->state == IDLE || w->state == BUSY) && !w->verdict;
+        well += (w->state == IDLE || w->state == BUSY) && !w->verdict && !w->exited;
     }
     return well == pool.options.workers + SPARE_WORKERS;
 }

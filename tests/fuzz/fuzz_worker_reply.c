@@ -36,7 +36,10 @@ static struct {
     size_t act_count, acts_done;
     enum mock_birth births[ACTS];
     size_t birth_count, births_done;
-    uint64_t last_id; /* that a worker was told */
+    uint64_t last_id;     /* that a worker was told */
+    size_t heard, served; /* calls by workers */
+    bool hangs;           /* a worker does */
+    bool tame; /* nothing happened that could keep an answer from being what becomes of its call */
     struct scope *scope;
     unsigned workers;
 } run;
@@ -90,6 +93,7 @@ static ssize_t fuzz_serve(struct bytes request, uint64_t deadline_ns, char *repl
 {
     FUZZ_CHECK(request.len == 1 && capacity == WIRE_REPLY_MAX);
     (void)deadline_ns;
+    run.served++;
     *reply = *request.ptr;
     return 1;
 }
@@ -159,8 +163,13 @@ static struct mock_act act(const struct mock_call *call, void *arg)
     (void)arg;
     FUZZ_CHECK(call->request.len == 1 && call->id != run.last_id);
     run.last_id = call->id;
-    return run.acts_done < run.act_count ? run.acts[run.acts_done++]
-                                         : (struct mock_act){.deed = MOCK_ANSWER};
+    run.heard++;
+    if (run.acts_done == run.act_count)
+        return (struct mock_act){.deed = MOCK_ANSWER};
+    struct mock_act next = run.acts[run.acts_done++];
+    run.hangs |= next.deed == MOCK_HANG;
+    run.tame &= next.deed != MOCK_LIE && next.after_ns < 100 * NS_PER_MS;
+    return next;
 }
 
 static enum mock_birth birth(unsigned worker, void *arg)
@@ -213,9 +222,11 @@ static void say_reply(void)
 
 static void do_step(void)
 {
+    enum step step = (enum step)(next_byte() % STEP_KINDS);
     unsigned worker;
 
-    switch ((enum step)(next_byte() % STEP_KINDS)) {
+    run.tame &= step <= ADVANCE;
+    switch (step) {
     case START:
         start_call();
         break;
@@ -284,7 +295,9 @@ static void begin(void)
     };
 
     run.call_count = run.act_count = run.acts_done = run.birth_count = run.births_done = 0;
-    run.last_id = 0;
+    run.last_id = run.heard = run.served = 0;
+    run.hangs = false;
+    run.tame = !(how & 24); /* no scope's end */
     run.workers = options.async.workers;
     FUZZ_CHECK(mock_start(&options) == 0);
     run.scope = scope_new(how & 8 ? MOCK_EPOCH_NS + next_time() : CLOCK_NEVER, how >> 4 & 1);
@@ -300,10 +313,21 @@ static size_t pending(void)
     return n;
 }
 
+static size_t fine(void)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < run.call_count; i++)
+        n += future_ok(run.calls[i].f);
+    return n;
+}
+
 /* What hangs without a deadline waits for a cancel; nothing waits for more than that. */
 static void await_ends(void)
 {
-    mock_advance(100 * NS_PER_SEC);
+    mock_advance(10000 * NS_PER_SEC);
+    FUZZ_CHECK(run.hangs || pending() == 0);
+    FUZZ_CHECK(run.hangs || !run.tame || fine() == run.served);
     for (size_t i = 0; i < run.call_count; i++)
         future_cancel(run.calls[i].f);
     mock_advance(100 * NS_PER_SEC);
@@ -314,6 +338,7 @@ static void await_ends(void)
 
 static void check_ends(void)
 {
+    FUZZ_CHECK(run.heard <= 2 * run.call_count);
     for (size_t i = 0; i < run.call_count; i++) {
         struct call *call = &run.calls[i];
 

@@ -1,7 +1,10 @@
 /*
  * core/async/channel.c: two tasks put, one gets, one closes; what they wait for may be cancelled,
- * and the owners leave in any order. What is done under the channel's mutex is one step. Promises
+ * and the owners leave in any order. In the other configuration the second task does not put, but
+ * waits for the channel to be closed. What is done under the channel's mutex is one step. Promises
  * settle once here; settle.pml is about that.
+ *
+ * configuration: -DWATCHED
  */
 #include "possible.h"
 
@@ -11,7 +14,8 @@
 /* Waiters: a putter has the number of its item; only the first wait of the getter is cancelled. */
 #define GETTER       3
 #define GETTER_AGAIN 4
-#define WAITERS      5
+#define WATCHER      5
+#define WAITERS      6
 #define NOBODY       255
 
 #define IS_PUTTER(w) (w < ITEMS)
@@ -22,6 +26,7 @@ mtype:job = { CANCEL, SERVE };
 chan items = [CAPACITY] of { byte };
 chan putters = [ITEMS] of { byte };
 chan getters = [1] of { byte };
+chan closers = [1] of { byte };
 byte owners = 4, references = 1;
 bool closed, freed;
 mtype:closing = { SOON, WHEN_ALL_IS_PUT, BY_LEAVING };
@@ -161,6 +166,17 @@ inline channel_ready()
     }
 }
 
+inline channel_closed(w)
+{
+    atomic {
+        assert(!freed);
+        if
+        :: closed -> future[w] = OK
+        :: !closed -> park(closers, w)
+        fi
+    }
+}
+
 inline channel_close()
 {
     atomic {
@@ -175,6 +191,12 @@ inline channel_close()
 #ifndef MUTANT_CLOSE_FORGETS_GETTERS
         do
         :: len(getters) > 0 -> getters?told; serve(told, len(items) == 0)
+        :: else -> break
+        od;
+#endif
+#ifndef MUTANT_CLOSE_FORGETS_CLOSERS
+        do
+        :: len(closers) > 0 -> closers?told; serve(told, false)
         :: else -> break
         od;
 #endif
@@ -210,6 +232,25 @@ proctype putter(byte first, last_one)
     fi;
     channel_drop();
     d_step { IS_SETTLED(first) && IS_SETTLED(last_one) -> running-- }
+}
+
+proctype watcher()
+{
+    byte told = NOBODY, item;
+    bool last;
+
+    channel_closed(WATCHER);
+    if
+    :: channel_drop();
+        IS_SETTLED(WATCHER)
+    :: IS_SETTLED(WATCHER);
+        if
+        :: future[WATCHER] == OK -> POSSIBLE; assert(closed)
+        :: future[WATCHER] == CANCELLED -> POSSIBLE
+        fi;
+        channel_drop()
+    fi;
+    running--
 }
 
 proctype getter()
@@ -271,7 +312,11 @@ proctype canceller()
 {
     if
     :: atomic { future[0] == PENDING -> jobs!CANCEL, 0; running-- }
+#ifdef WATCHED
+    :: atomic { future[WATCHER] == PENDING -> jobs!CANCEL, WATCHER; running-- }
+#else
     :: atomic { future[2] == PENDING -> jobs!CANCEL, 2; running-- }
+#endif
     :: atomic { future[GETTER] == PENDING -> jobs!CANCEL, GETTER; running-- }
     :: running--
     fi
@@ -285,6 +330,7 @@ inline cancel_parked(w)
         if
         :: putters??[eval(w)] -> putters??eval(w); waiting = true
         :: getters??[eval(w)] -> getters??eval(w); waiting = true
+        :: closers??[eval(w)] -> closers??eval(w); waiting = true
 #ifdef MUTANT_CANCELS_THE_SERVED
         :: else -> waiting = true
 #else
@@ -328,17 +374,23 @@ init
         :: closing = BY_LEAVING
         fi;
         run putter(0, 1);
+#ifdef WATCHED
+        run watcher();
+        got[2] = true; /* it is no item */
+        future[2] = OK;
+#else
         run putter(2, 2);
+#endif
         run getter();
         run closer();
         run canceller();
         run loop()
     }
     _nr_pr == 1; /* all have ended */
-    assert(freed && closed && owners == 0 && empty(putters) && empty(getters));
+    assert(freed && closed && owners == 0 && empty(putters) && empty(getters) && empty(closers));
     do
     :: i < ITEMS ->
-        assert(!parked[i] && HAS_ENDED(i));
+        assert(!parked[i] && HAS_ENDED(i) && !parked[WATCHER]);
         assert(got[i] != destroyed[i]); /* nothing lost, nothing doubled */
         assert(future[i] == OK || destroyed[i]);
         i++

@@ -6,8 +6,6 @@
  * What is done under the lock is one step where nobody looks without it. pthread_cond_wait gives
  * the lock back and waits in one step; pthread_cond_signal wakes any one that waits; some wake up
  * for nothing.
- *
- * every run ends
  */
 #include "possible.h"
 

@@ -3,14 +3,14 @@
  * It is no part of the state; `run` reads what the verifier prints in the end.
  */
 c_decl {
-    static unsigned char reached[2000]; /* by line */
+    static unsigned char possible_lines[2000]; /* which were taken */
 
     static void __attribute__((destructor)) tell_reached(void)
     {
         for (int line = 0; line < 2000; line++)
-            if (reached[line])
+            if (possible_lines[line])
                 printf("reached %d\n", line);
     }
 };
 
-#define POSSIBLE c_code { reached[__LINE__] = 1; }
+#define POSSIBLE c_code { possible_lines[__LINE__] = 1; }

@@ -253,6 +253,9 @@ proctype blocker()
     future_add_waiter(BLOCKED);
     if
     :: pending ->
+#ifdef MUTANT_SEMAPHORE_MADE_LATE
+        sem = false;
+#endif
         if
         :: d_step { sem -> sem = false } /* sem_wait, for ever */
         :: if                            /* sem_clockwait */

@@ -4,8 +4,6 @@
  * Two ask for that: the scope, perhaps before the task has been queued, and the client, who holds
  * the future, perhaps when it has ended. Where the task runs makes no difference to the job; worker.pml has it with
  * process tasks.
- *
- * every run ends
  */
 #include "possible.h"
 

@@ -280,7 +280,7 @@ inline spawn_worker()
 {
     if
     :: more = true
-    :: CRASH; POSSIBLE; more = false -> POSSIBLE /* no memory, no more processes */
+    :: CRASH; POSSIBLE; more = false /* no memory, no more processes */
     fi;
     if
     :: more ->
