@@ -63,8 +63,9 @@ MAIN_OBJ  := $(call objects,server/main.c)
 ORIGIN_OBJ := $(call objects,$(wildcard tests/support/origin*.c core/base/*.c))
 BENCH_OBJ := $(call objects,$(wildcard bench/*.c bench/async/*.c))
 FUZZ_OBJ  := $(call objects,$(wildcard tests/fuzz/*.c))
+TORTURE_OBJ := $(call objects,$(wildcard tests/torture/*.c))
 EXAMPLE_OBJ := $(call objects,$(wildcard examples/*.c))
-ALL_OBJ   := $(ASYNC_OBJ) $(ROOM_OBJ) $(TEST_OBJ) $(MAIN_OBJ) $(ORIGIN_OBJ) $(BENCH_OBJ) $(FUZZ_OBJ) $(EXAMPLE_OBJ)
+ALL_OBJ   := $(ASYNC_OBJ) $(ROOM_OBJ) $(TEST_OBJ) $(MAIN_OBJ) $(ORIGIN_OBJ) $(BENCH_OBJ) $(FUZZ_OBJ) $(TORTURE_OBJ) $(EXAMPLE_OBJ)
 
 # What install-async installs for others to include; the other headers of these rooms are their own.
 ASYNC_HEADERS := $(patsubst %,core/async/%.h,async future task scope channel map combine context runtime debug mock loop) \
@@ -72,12 +73,12 @@ ASYNC_HEADERS := $(patsubst %,core/async/%.h,async future task scope channel map
 VERSION := $(shell sed -n 's/^.define SKIMD_VERSION "\(.*\)"/\1/p' server/version.h)
 
 .PHONY: all everything help deps demo test check check-asan check-tsan check-clang examples check-examples \
-        check-install check-valgrind fuzz lint format bench bench-async install install-async clean
+        check-install check-valgrind model torture fuzz lint format bench bench-async install install-async clean
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/skimd $(BUILD)/libasync.a compile_commands.json ## build skimd (build/release/skimd)
 
-everything: all examples $(BUILD)/check_skimd $(BUILD)/origin $(BUILD)/bare_fetch $(BUILD)/bench_async
+everything: all examples $(BUILD)/check_skimd $(BUILD)/origin $(BUILD)/bare_fetch $(BUILD)/bench_async $(BUILD)/torture
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +120,12 @@ $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libasync.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -Wl,--as-needed \
 	  $(shell pkg-config --libs libcurl gumbo libseccomp)
 $(addprefix $(BUILD)/examples/,first_answer mixed_bag titles): $(BUILD)/obj/examples/download.o
+
+# Calls of the functions that faults.h lists go to faults.c first.
+WRAPPED := free $(shell sed -n 's/^ *X.\([a-z_0-9]*\), [A-Z].*/\1/p' tests/torture/faults.h)
+$(BUILD)/torture: $(TORTURE_OBJ) $(BUILD)/libasync.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ -Wl,--as-needed $(LDLIBS)
 
 FUZZERS := $(patsubst $(BUILD)/obj/tests/fuzz/%.o,$(BUILD)/%,$(FUZZ_OBJ))
 $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/tests/fuzz/%.o $(ROOM_OBJ) $(BUILD)/libasync.a
@@ -184,6 +191,13 @@ check-valgrind: $(BUILD)/check_skimd ## run a million tasks under valgrind
 	@docker/deps model
 	CK_FORK=no CK_RUN_SUITE=million valgrind --quiet --error-exitcode=1 --leak-check=full \
 	  --show-leak-kinds=definite,indirect,possible $(BUILD)/check_skimd
+
+model: ## verify the Spin models of core/async, and that each seeded mistake is caught
+	@docker/deps model
+	@tests/model/run
+
+torture: $(BUILD)/torture ## fail each allocation and each system call of core/async in turn
+	@tests/torture/run $(BUILD)/torture
 
 FUZZ_SECONDS ?= 30
 FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

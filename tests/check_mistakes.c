@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* -- steps ------------------------------------------------------------------------------------- */
 
@@ -64,9 +63,9 @@ END_TEST
 
 static int null_frame_step(task *t, void *frame)
 {
-    static const struct step_frame zero;
+    const struct step_frame *f = frame;
 
-    if (memcmp(frame, &zero, sizeof zero) != 0)
+    if (f->returned != 0 || f->text[0] || f->text[sizeof f->text - 1] || f->slot)
         task_fail(t, -EBADE, NULL, NULL);
     return TASK_FINISHED;
 }

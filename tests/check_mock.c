@@ -374,7 +374,7 @@ END_TEST
 /* _i: whether the future is settled before, at, or after the deadline. */
 START_TEST(a_wait_ends_at_its_deadline_or_when_the_future_is_settled)
 {
-    future *f = future_at(at((uint64_t)(99 + _i)));
+    future *f = future_at(at(99 + (uint64_t)_i));
     int rc = future_wait(f, at(100));
 
     ck_assert_int_eq(rc, _i < 2 ? 0 : -ETIMEDOUT);
@@ -383,7 +383,7 @@ START_TEST(a_wait_ends_at_its_deadline_or_when_the_future_is_settled)
     ck_assert_int_eq(future_wait(f, 0), rc); /* and a deadline in the past is none that waits */
     expect_now(_i < 1 ? 99 : 100);
     expect_ok(f);
-    expect_now((uint64_t)(99 + _i));
+    expect_now(99 + (uint64_t)_i);
 }
 END_TEST
 
@@ -805,7 +805,7 @@ struct deed_case {
     enum mock_deed deed;
     int plain, again; /* errors of a task that is not idempotent, and of one that is */
     unsigned plain_calls, again_calls;
-    long lost; /* of the plain one */
+    int lost; /* of the plain one */
     unsigned killed;
 };
 

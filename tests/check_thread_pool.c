@@ -682,6 +682,34 @@ START_TEST(when_the_runtime_stops_a_thread_stays_for_those_that_wait)
 }
 END_TEST
 
+/* Waits on a thread for a time that never comes. */
+static void wait_for_ever(future *done, promise *next, void *arg)
+{
+    future *never = future_at(CLOCK_NEVER);
+
+    (void)done;
+    pthread_barrier_wait(arg);
+    promise_fail(next, future_wait(never, CLOCK_NEVER) ? -EDEADLK : future_error(never), NULL,
+                 NULL);
+    promise_drop(next);
+    future_drop(never);
+}
+
+START_TEST(stopping_the_runtime_ends_a_timer_that_a_continuation_waits_for)
+{
+    pthread_barrier_t begun;
+
+    pthread_barrier_init(&begun, NULL, 2);
+    future *f = future_then(future_done(), EXECUTOR_THREAD, wait_for_ever, &begun);
+    pthread_barrier_wait(&begun);
+    ck_assert_int_eq(async_stop(), 0);
+    /* Refused, where all other threads had ended before it began to wait. */
+    ck_assert(future_error(f) == -ECANCELED || future_error(f) == -EDEADLK);
+    future_drop(f);
+    pthread_barrier_destroy(&begun);
+}
+END_TEST
+
 Suite *suite_thread_pool(void)
 {
     Suite *suite = suite_create("thread_pool");
@@ -712,5 +740,6 @@ Suite *suite_thread_pool(void)
     tcase_add_test(abandoning, an_abandoned_thread_that_waits_takes_no_wait_from_the_others);
     tcase_add_test(abandoning, a_surplus_thread_stays_while_all_others_wait);
     tcase_add_test(abandoning, when_the_runtime_stops_a_thread_stays_for_those_that_wait);
+    tcase_add_test(abandoning, stopping_the_runtime_ends_a_timer_that_a_continuation_waits_for);
     return suite;
 }

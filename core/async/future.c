@@ -497,6 +497,7 @@ struct sleeper {
 };
 
 static struct list sleepers = {&sleepers, &sleepers}; /* loop thread */
+static bool no_more_sleep;                            /* loop thread: the runtime ends */
 
 static void sleeper_end(struct sleeper *s)
 {
@@ -513,17 +514,6 @@ static void sleeper_fire(struct timer *timer)
     sleeper_end(s);
 }
 
-static void sleeper_arm(struct job *job)
-{
-    struct sleeper *s = CONTAINER_OF(job, struct sleeper, arm);
-
-    list_push_back(&sleepers, &s->link);
-    if (timer_set(&s->timer, s->timer.at_ns) < 0) {
-        promise_fail(s->promise, -ENOMEM, NULL, NULL);
-        sleeper_end(s);
-    }
-}
-
 static void sleeper_cancel(promise *p, void *arg)
 {
     struct sleeper *s = arg;
@@ -533,8 +523,29 @@ static void sleeper_cancel(promise *p, void *arg)
     sleeper_end(s);
 }
 
-void future_cancel_sleepers(void)
+static void sleeper_arm(struct job *job)
 {
+    struct sleeper *s = CONTAINER_OF(job, struct sleeper, arm);
+
+    list_push_back(&sleepers, &s->link);
+    if (no_more_sleep) {
+        sleeper_cancel(s->promise, s);
+        return;
+    }
+    if (timer_set(&s->timer, s->timer.at_ns) < 0) {
+        promise_fail(s->promise, -ENOMEM, NULL, NULL);
+        sleeper_end(s);
+    }
+}
+
+void future_let_sleep(void)
+{
+    no_more_sleep = false;
+}
+
+void future_end_sleep(void)
+{
+    no_more_sleep = true;
     while (!list_empty(&sleepers)) {
         struct sleeper *s = CONTAINER_OF(sleepers.next, struct sleeper, link);
         sleeper_cancel(s->promise, s);

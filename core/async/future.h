@@ -86,7 +86,9 @@ typedef void then_fn(future *done, promise *next, void *arg);
 
 /*
  * Runs `fn` on `where` once `f` is settled, on whatever outcome; never inside this call, even when
- * `f` is settled already. Returns the future of the continuation's promise.
+ * `f` is settled already. Returns the future of the continuation's promise. Until `fn` runs, a
+ * cancel of that goes on to `f` (EXECUTOR_LOOP), or ends it at once, and `fn` runs for nobody
+ * (EXECUTOR_THREAD). `fn` is in no scope: what it starts is in the runtime's.
  */
 future *future_then(future *f, enum executor where, then_fn *fn, void *arg);
 

@@ -22,8 +22,10 @@
 /* -- lock -------------------------------------------------------------------------------------- */
 
 /*
- * A one-byte lock for sections of a few instructions that never block: a future's list of waiters,
- * a scope's list of members. There are millions of futures; a mutex has 40 bytes.
+ * A one-byte lock for short sections: a future's list of waiters, a scope's list of members. There
+ * are millions of futures; a mutex has 40 bytes. Where a section is not that short (a scope tells
+ * its tasks of a cancel, async_dump() walks all scopes), those who start tasks there spin
+ * meanwhile. Taken in this order: outer scope, inner scope, future, the thread pool's mutex.
  */
 struct tiny_lock {
     atomic_uchar held;
@@ -90,8 +92,13 @@ promise *promise_make(future **ret_future);
 future *future_broken_pipe(void);
 future *future_invalid(void);
 
-/* Cancels every pending future_at(): the loop's last turns, so that none outlives the runtime. */
-void future_cancel_sleepers(void);
+/*
+ * From the one on, future_at() does what it says; from the other on it is cancelled, as are those
+ * that are pending: when all tasks have ended, nothing waits for the time any more. Before the loop
+ * starts; loop thread.
+ */
+void future_let_sleep(void);
+void future_end_sleep(void);
 
 /* Settles; consumes `value`. 0, or -EALREADY. Any thread. */
 int future_settle(future *f, enum future_state state, int error, void *value, destroy_fn *destroy);
@@ -198,8 +205,8 @@ struct scope_queue *scope_queue_of(struct scope *s);
 
 struct scope *scope_new_root(void);
 
-/* Calls `fn` for each task below `s`, in no order; it must not start or end any. Loop thread. */
-void scope_for_each_task(struct scope *s, void (*fn)(task *t, void *arg), void *arg);
+/* Calls `fn` for each task below `top`, in no order; it must not start or end any. Loop thread. */
+void scope_for_each_task(struct scope *top, void (*fn)(task *t, void *arg), void *arg);
 
 /* -- context ----------------------------------------------------------------------------------- */
 

@@ -439,7 +439,6 @@ static void *loop_main(void *arg)
         loop_turn();
     do { /* the last jobs' jobs, too */
         run_jobs();
-        future_cancel_sleepers();
         take_posted();
     } while (loop.first);
     return NULL;

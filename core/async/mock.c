@@ -67,7 +67,9 @@ static uint64_t next_random(void)
 /* Some number below `n`; the first when nothing is shuffled. */
 static size_t pick(size_t n)
 {
-    return mock.options.seed ? (size_t)(next_random() % n) : 0;
+    if (mock.options.seed == 0 || n <= 1)
+        return 0;
+    return (size_t)(next_random() % n);
 }
 
 /* Jobs of the layer itself keep their place: one may rely on another having run before. */

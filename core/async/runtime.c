@@ -160,6 +160,7 @@ static int start_parts(void)
     struct async_options now = with_defaults(configured);
 
     reset_counters();
+    future_let_sleep();
     int rc = loop_start(now.slow_callback_ns);
     if (rc < 0)
         return rc;
@@ -254,10 +255,11 @@ int runtime_start_in(const struct world *w, const struct async_options *options)
     return rc;
 }
 
-static void stop_processes(struct job *job)
+static void stop_rest(struct job *job)
 {
     (void)job;
     process_pool_stop();
+    future_end_sleep(); /* a continuation on a thread, or an abandoned task, may wait for one */
 }
 
 /* Everything that runs. -EDEADLK only in a mock: something there can never end. */
@@ -272,7 +274,7 @@ static int end_tasks(void)
 
 static void end_parts(void)
 {
-    struct job stop = {.run = stop_processes};
+    struct job stop = {.run = stop_rest};
 
     loop_post(&stop);
     thread_pool_stop();

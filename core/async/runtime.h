@@ -54,7 +54,8 @@ int async_configure(const struct async_options *options);
 int async_start(void);
 
 /*
- * Cancels what runs, waits for its end, joins the threads, reaps the workers. Afterwards the
+ * Cancels what runs, waits for its end, joins the threads, reaps the workers. Meanwhile no other
+ * thread may start anything; it may hold, wait for and drop what there is. Afterwards the
  * runtime can be started again. Not from a task or the loop thread (-EDEADLK). 0 also when it does
  * not run.
  */

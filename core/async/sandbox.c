@@ -65,7 +65,8 @@ static int allow_all(scmp_filter_ctx filter, const int *calls, size_t n)
  */
 static int allow_on_its_socket(scmp_filter_ctx filter, int call)
 {
-    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, SCMP_A0(SCMP_CMP_EQ, WORKER_SOCKET));
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
+                            SCMP_A0(SCMP_CMP_EQ, WORKER_SOCKET, 0));
 }
 
 /* Memory of its own, not that of a file, and never memory that can be executed. */

@@ -65,7 +65,9 @@ struct task_def {
     /*
      * ON_THREAD: `run` may be left to itself when it is cancelled and does not end: the future is
      * cancelled at once, `drop` is called when `run` returns, and another thread takes the place of
-     * its own until then. For calls that hang at times and whose effects nobody minds.
+     * its own until then. For calls that hang at times and whose effects nobody minds. No more than
+     * async_options.threads are left so at a time; beyond that, and where no thread can be started,
+     * the end of `run` is waited for.
      */
     bool abandonable;
 

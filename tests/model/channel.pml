@@ -6,7 +6,7 @@
  *
  * configuration: -DWATCHED
  */
-#include "possible.h"
+#include "possible.inc"
 
 #define CAPACITY 1
 #define ITEMS    3 /* 0 and 1 are put by one task, 2 by the other */

@@ -7,7 +7,7 @@
  * the lock back and waits in one step; pthread_cond_signal wakes any one that waits; some wake up
  * for nothing.
  */
-#include "possible.h"
+#include "possible.inc"
 
 #define TASKS   3
 #define SIZE    2

@@ -11,7 +11,7 @@
  *
  * every run ends
  */
-#include "possible.h"
+#include "possible.inc"
 
 #define SETTLER 0 /* threads that store; the reader stores nothing */
 #define BLOCKER 1

@@ -1,6 +1,6 @@
 /*
  * core/async/future.c: what may happen to one future F at the same time. Its owner settles or drops
- * the promise, another thread settles too, one asks for a cancel, one blocks with or without a
+ * the promise, another thread settles too or asks for a cancel, one blocks with or without a
  * deadline, and one has made a continuation, whose result R it may cancel. Everybody drops the
  * reference that it holds.
  *
@@ -10,7 +10,7 @@
  *
  * configuration: -DTHEN_ON_THREAD
  */
-#include "possible.h"
+#include "possible.inc"
 
 mtype = { PENDING, OK, FAILED, CANCELLED, OWNERDEAD }; /* state and error in one */
 
@@ -39,7 +39,7 @@ chan pool_jobs = [1] of { byte };
 #endif
 byte running; /* threads that are not the loop */
 
-bool sem, told, stack_alive; /* the blocking thread's waiter */
+bool sem, told, stack_alive, patient; /* the blocking thread's waiter; it has no deadline */
 bool c_alive, hook; /* the continuation; `hook`: R's promise_on_cancel points to it */
 
 #define TOUCH(f) assert(!freed[f])
@@ -226,21 +226,17 @@ proctype owner()
     running--
 }
 
-/* promise_fail from elsewhere, as a timer would. */
-proctype other_settler()
+/* promise_fail from elsewhere, as a timer would, or future_cancel */
+proctype other()
 {
     SETTLER;
-
-    future_settle(F, FAILED);
-    atomic { future_drop(F); running-- }
-}
-
-proctype canceller()
-{
-    byte left;
     bool first;
 
-    future_cancel(F);
+    if
+    :: future_settle(F, FAILED)
+    :: d_step { destroy(FAILED) }; /* it has no value */
+        future_cancel(F)
+    fi;
     atomic { future_drop(F); running-- }
 }
 
@@ -257,11 +253,8 @@ proctype blocker()
         sem = false;
 #endif
         if
-        :: d_step { sem -> sem = false } /* sem_wait, for ever */
-        :: if                            /* sem_clockwait */
-           :: d_step { sem -> sem = false }
-           :: gave_up = true
-           fi
+        :: d_step { sem -> sem = false } /* sem_wait */
+        :: !patient -> gave_up = true    /* sem_clockwait */
         fi;
 #ifdef MUTANT_LEAVES_WHEN_TOLD
         if
@@ -375,17 +368,20 @@ init
 {
     atomic {
         run owner();
-        run other_settler();
-        run canceller();
+        run other();
         run chainer();
-        references[F] = 5; /* the promise's, the continuation's, and one a thread */
+        references[F] = 4; /* the promise's, the continuation's, and one a thread */
         references[R] = 2;
         c_alive = true;
-        running = 5;
+        running = 4;
 #ifdef THEN_ON_THREAD
         run pool();
 #else
         run blocker();
+        if
+        :: patient = false
+        :: patient = true
+        fi;
         references[F]++;
         stack_alive = true;
         hook = true;

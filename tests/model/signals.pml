@@ -5,7 +5,7 @@
  * the future, perhaps when it has ended. Where the task runs makes no difference to the job; worker.pml has it with
  * process tasks.
  */
-#include "possible.h"
+#include "possible.inc"
 
 #define AWAITS 2
 

@@ -8,7 +8,7 @@
  *
  * every run ends
  */
-#include "possible.h"
+#include "possible.inc"
 
 #define POSTERS 2
 

@@ -9,7 +9,7 @@
  *
  * configuration: -DTASKS=1 -DCRASHES=2 -DLIES=1
  */
-#include "possible.h"
+#include "possible.inc"
 
 #ifndef TASKS
 #define TASKS 2 /* the first is idempotent, and may be cancelled */
