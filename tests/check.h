@@ -11,6 +11,7 @@
     X(base)                                                                                        \
     X(runtime)                                                                                     \
     X(future)                                                                                      \
+    X(litmus)                                                                                      \
     X(task)                                                                                        \
     X(scope)                                                                                       \
     X(scope_policy)                                                                                \

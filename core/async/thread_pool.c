@@ -302,7 +302,8 @@ int thread_pool_wait(future *f, uint64_t deadline_ns)
         here->blocked = false;
     }
     pthread_mutex_unlock(&pool.lock);
-    return rc;
+    /* One that was abandoned while it ran here is settled by the loop, about now. */
+    return rc == 0 && !future_settled(f) ? future_block(f, CLOCK_NEVER) : rc;
 }
 
 /* -- threads ----------------------------------------------------------------------------------- */
