@@ -1,8 +1,8 @@
 /*
  * What the models prove of the order of steps, on the machine: several threads go through the same
- * futures at the same time, in the same order, and each does its part to each of them. Bounded; a
- * step that is out of order shows as a value that is not complete, as a value that is destroyed
- * twice or never, or as a wait that outlives everybody's patience.
+ * futures at the same time, meet at each of them, and do their parts to it. Bounded; a step that is
+ * out of order shows as a value that is not complete, as one that is destroyed twice or never, or
+ * as a wait that outlives everybody's patience.
  */
 #include "core/async/async.h"
 #include "core/base/clock.h"
@@ -21,6 +21,7 @@ enum {
     BATCHES = 160 / SLOWER,
     WAKE_UPS = 12000 / SLOWER,
     PARTIES_MAX = 4,
+    LOOKS = 8000, /* for others to come: a fraction of a ms */
     WORDS = 8,
 };
 
@@ -85,10 +86,9 @@ struct race {
     bool over;
 };
 
-/* A while that differs from time to time, and is never long. */
-static void pass_time(uint64_t round)
+static void pass_time(uint64_t steps)
 {
-    for (atomic_uint i = 0; i < round % 64 * 4; i++)
+    for (atomic_uint i = 0; i < steps; i++)
         ;
 }
 
@@ -96,9 +96,15 @@ static void pass_time(uint64_t round)
 static void meet_others(struct race *r, int at)
 {
     atomic_fetch_add(&r->arrived[at], 1);
-    for (int looks = 0; looks < 400 && atomic_load(&r->arrived[at]) < r->count; looks++)
-        if (looks % 100 == 99)
+    for (int looks = 1; looks < LOOKS && atomic_load(&r->arrived[at]) < r->count; looks++)
+        if (looks % (LOOKS / 8) == 0)
             sched_yield();
+}
+
+/* Others for each party and each future, so that now one is first and now the other. */
+static uint64_t steps_before(const struct party *party, uint64_t word)
+{
+    return word * UINT64_C(0x9e3779b97f4a7c15) >> (8 + 8 * (party - party->race->parties)) & 63;
 }
 
 static void *take_part(void *arg)
@@ -113,7 +119,7 @@ static void *take_part(void *arg)
         for (int i = 0; i < FUTURES; i++) {
             uint64_t word = r->first_word + (uint64_t)i;
             meet_others(r, i);
-            pass_time(word * (uint64_t)(1 + party - r->parties));
+            pass_time(steps_before(party, word));
             party->part(r->futures[i], r->promises[i], word);
         }
         pthread_barrier_wait(&r->line);
@@ -270,7 +276,8 @@ START_TEST(a_cancel_a_settle_and_the_last_drop_that_race_destroy_once)
 }
 END_TEST
 
-/* -- waking up --------------------------------------------------------------------------------- */
+/* -- waking up: time passes meanwhile, so that the ones who are to be woken fall asleep ---------
+ */
 
 static int step(task *t, void *frame)
 {
@@ -285,7 +292,7 @@ static void *start_and_wait_on_the_loop(void *arg)
 {
     (void)arg;
     for (unsigned i = 0; i < WAKE_UPS; i++) {
-        pass_time(i);
+        pass_time(i % 64 * 8);
         expect_ok(task_start(&litmus_step, NULL));
     }
     return NULL;
@@ -321,7 +328,7 @@ TASK(litmus_meet, ON_THREAD, sizeof(struct meeting), .run = meet);
 START_TEST(a_thread_that_falls_asleep_hears_of_what_is_submitted)
 {
     for (unsigned i = 0; i < WAKE_UPS; i++) {
-        pass_time(i);
+        pass_time(i % 64 * 8);
         expect_ok(task_start(&litmus_meet, &(struct meeting){NULL}));
     }
 }
@@ -336,7 +343,7 @@ START_TEST(tasks_that_need_every_thread_find_all_of_them_awake)
 
     pthread_barrier_init(&all, NULL, THREADS);
     for (unsigned round = 0; round < WAKE_UPS / THREADS; round++) {
-        pass_time(round);
+        pass_time(round % 64 * 8);
         for (int i = 0; i < THREADS; i++)
             f[i] = task_start(&litmus_meet, &(struct meeting){&all});
         for (int i = 0; i < THREADS; i++)

@@ -574,8 +574,9 @@ static void run_below(task *t, void *frame)
     struct below *b = frame;
     future *above = task_start(&deaf_task, &b->deaf);
 
-    atomic_store(b->above, above);
+    atomic_store(b->above, future_ref(above));
     future_wait(above, CLOCK_NEVER);
+    future_drop(above);
     pthread_barrier_wait(b->back);
     see_all_blocked(t, &(struct settled_wait){b->never});
 }

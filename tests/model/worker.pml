@@ -7,18 +7,19 @@
  * with what the others do, and a worker that dies in the middle of it might as well have died before
  * or after. The queue gives any task that waits. Room in it, back-off and quarantine are not here.
  *
- * configuration: -DTASKS=1 -DCRASHES=2 -DLIES=1
+ * configuration: -DTASKS=2 -DCRASHES=1 -DLIES=0
+ * configuration: -DTASKS=2 -DCRASHES=0 -DLIES=1 -DRECYCLED_WORKERS=0
  */
 #include "possible.inc"
 
 #ifndef TASKS
-#define TASKS 2 /* the first is idempotent, and may be cancelled */
+#define TASKS 1 /* the first is idempotent, and may be cancelled */
 #endif
 #ifndef CRASHES
-#define CRASHES 1
+#define CRASHES 2
 #endif
 #ifndef LIES
-#define LIES 0 /* a lie, a hang, a closed socket */
+#define LIES 1 /* a lie, a hang, a closed socket */
 #endif
 #ifndef RECYCLED_WORKERS
 #define RECYCLED_WORKERS 1
@@ -35,11 +36,7 @@
 #define NO_TASK TASKS
 #define GO      1 /* signals */
 #define CANCEL  2
-#ifdef NEVER_IDEMPOTENT
-#define IDEMPOTENT(t) false
-#else
 #define IDEMPOTENT(t) (t == 0)
-#endif
 
 #define ANY(condition)  (condition(0) || condition(1))
 #define EACH(condition) (condition(0) && condition(1))
