@@ -1,7 +1,8 @@
 /*
- * core/async/thread_pool.c: tasks that are queued while threads fall asleep, an abandoned task that
+ * core/async/thread_pool.c: jobs that are posted while threads fall asleep, an abandoned task that
  * comes back and makes one thread too many, and the end of the pool. One thread at a time is woken,
- * and wakes the next. One task takes until all others are done: they must not wait for its thread.
+ * and wakes the next. One job waits for all others: in future_wait() or, where that is refused or
+ * the model says so, in the pool's sight at work. What comes when the pool has ended is the loop's.
  *
  * What is done under the lock is one step where nobody looks without it. pthread_cond_wait gives
  * the lock back and waits in one step; pthread_cond_signal wakes any one that waits; some wake up
@@ -9,12 +10,12 @@
  */
 #include "possible.inc"
 
-#define TASKS   3
+#define JOBS    3
 #define SIZE    2
 #define THREADS 3 /* the last one runs the abandoned task */
 
-byte queued, taken, ran; /* tasks; queued: in pool.tasks */
-byte patient;            /* which one takes so long, in the order in which they are taken */
+byte queued, taken, ran; /* jobs; queued: in pool.first... */
+byte patient;            /* which one waits, in the order in which they are taken; JOBS: none */
 byte idle, count = THREADS, abandoned = 1;
 bool waking, stopping, locked;
 
@@ -22,7 +23,21 @@ bool waits[THREADS]; /* inside pthread_cond_wait(&pool.work) */
 byte spurious = 1;   /* how often one may still wake up for nothing */
 bool ended_one;
 
+bool alive[THREADS] = true, blocked[THREADS];
+
+#define IS_FREE(t)      (alive[t] && !blocked[t] && (t < SIZE || abandoned == 0))
+#define ANOTHER_IS_FREE (me != 0 && IS_FREE(0) || me != 1 && IS_FREE(1) || me != 2 && IS_FREE(2))
+#define IS_NEEDED       ((blocked[0] || blocked[1] || blocked[2]) && !ANOTHER_IS_FREE)
+#ifdef MUTANT_SURPLUS_LEAVES_THE_BLOCKED
 #define IS_SURPLUS (count - abandoned > SIZE)
+#else
+#define IS_SURPLUS (count - abandoned > SIZE && !IS_NEEDED)
+#endif
+#ifdef MUTANT_STOP_LEAVES_THE_BLOCKED
+#define MAY_END stopping
+#else
+#define MAY_END (stopping && !IS_NEEDED)
+#endif
 
 inline lock() { atomic { !locked -> locked = true } }
 
@@ -37,6 +52,8 @@ inline signal_work()
         fi
     }
 }
+
+inline broadcast_work() { waits[0] = false; waits[1] = false; waits[2] = false }
 
 inline unlock_and_wake()
 {
@@ -76,7 +93,22 @@ inline sleep_until_woken(me)
     }
 }
 
-inline run_task()
+/* thread_pool_wait */
+inline wait_for_others()
+{
+    lock();
+    if
+    :: ANOTHER_IS_FREE ->
+        d_step { blocked[me] = true; locked = false };
+        ran == JOBS - 1; /* future_block */
+        POSSIBLE;
+        lock();
+        d_step { blocked[me] = false; locked = false }
+    :: else -> POSSIBLE; locked = false /* -EDEADLK */
+    fi
+}
+
+inline run_job()
 {
     d_step { queued--; mine = taken; taken++ };
 #ifdef MUTANT_WAKES_NO_OTHER
@@ -85,9 +117,10 @@ inline run_task()
     unlock_and_wake();
 #endif
     if
-    :: mine != patient -> ran++
-    :: mine == patient && ran == TASKS - 1 -> ran++
+    :: mine == patient -> wait_for_others()
+    :: else
     fi;
+    ran++;
     mine = 0;
     lock()
 }
@@ -104,38 +137,49 @@ proctype pool_main(byte me)
     lock();
     do
     :: IS_SURPLUS -> POSSIBLE; break
-    :: !IS_SURPLUS && queued > 0 -> run_task()
-    :: !IS_SURPLUS && queued == 0 && stopping -> break
-    :: !IS_SURPLUS && queued == 0 && !stopping -> sleep_until_woken(me)
+    :: !IS_SURPLUS && queued > 0 -> run_job()
+    :: !IS_SURPLUS && queued == 0 && MAY_END -> break
+    :: !IS_SURPLUS && queued == 0 && !MAY_END -> sleep_until_woken(me)
     od;
     atomic {
         count--;
+        alive[me] = false;
 #ifndef MUTANT_END_TOLD_TO_NOBODY
-        ended_one = true
+        ended_one = true;
+#endif
+#ifndef MUTANT_END_WAKES_NO_OTHER
+        if
+        :: stopping -> broadcast_work()
+        :: else
+        fi
 #endif
     };
     unlock_and_wake()
 }
 
-/* thread_pool_submit */
-proctype starter(byte tasks)
+/* thread_pool_post */
+proctype starter(byte jobs)
 {
     bool wake;
 
     do
-    :: tasks > 0 ->
-#ifdef MUTANT_QUEUES_WITHOUT_LOOK
-        d_step { !locked -> queued++ };
+    :: jobs > 0 ->
+        lock();
+        if
+        :: count > 0 -> queued++
+        :: count == 0 -> POSSIBLE; taken++; ran++ /* on the loop */
+        fi;
+#ifdef MUTANT_POSTS_WITHOUT_LOOK
+        locked = false;
 #else
-        atomic { !locked -> locked = true; queued++ };
         unlock_and_wake();
 #endif
-        tasks--
+        jobs--
     :: else -> break
     od
 }
 
-/* thread_pool_stop, when all tasks have been queued */
+/* thread_pool_stop */
 inline stop()
 {
     lock();
@@ -149,9 +193,7 @@ inline stop()
         :: else
         fi
 #else
-        waits[0] = false;
-        waits[1] = false;
-        waits[2] = false
+        broadcast_work()
 #endif
     };
     do
@@ -171,17 +213,19 @@ init
         :: patient = 0
         :: patient = 1
         :: patient = 2
+        :: patient = JOBS
         fi;
         run pool_main(0);
         run pool_main(1);
         run pool_main(2);
         run starter(1);
-        run starter(TASKS - 1)
+        run starter(JOBS - 1)
     }
     if
-    :: queued + taken == TASKS /* stopped while tasks are queued, perhaps */
-    :: true -> ran == TASKS    /* stop helps nobody who has been forgotten */
+    :: true
+    :: true -> ran == JOBS /* stop helps nobody who has been forgotten */
     fi;
     stop();
-    assert(ran == TASKS && queued == 0 && count == 0 && idle == 0)
+    ran == JOBS;
+    assert(queued == 0 && count == 0 && idle == 0)
 }

@@ -5,7 +5,7 @@
  *
  * The loop takes one event after another, each in one step: what it does with one worker commutes
  * with what the others do, and a worker that dies in the middle of it might as well have died before
- * or after. The queue gives any task that waits. Room in it, back-off and quarantine are not here.
+ * or after. The queue gives any task that waits. Room in it and quarantine are not here.
  *
  * configuration: -DTASKS=2 -DCRASHES=1 -DLIES=0
  * configuration: -DTASKS=2 -DCRASHES=0 -DLIES=1 -DRECYCLED_WORKERS=0
@@ -52,8 +52,9 @@ mtype:worker_state state[SLOTS] = NOBODY;
 mtype:verdict verdict[SLOTS] = NONE;
 byte task[SLOTS] = NO_TASK;
 byte call_id[SLOTS]; /* 1 and 2 in turn: no older one can be heard when it is compared */
-bool unheard[SLOTS], end_seen[SLOTS], timer[SLOTS], watched[SLOTS], worn[SLOTS];
-byte alive, busy, failed_starts, recycled;
+bool unheard[SLOTS], stray[SLOTS], has_served[SLOTS];
+bool end_seen[SLOTS], timer[SLOTS], watched[SLOTS], worn[SLOTS];
+byte alive, busy, failed_starts, useless, recycled;
 bool started, respawn, stopped;
 
 /* The kernel's side. */
@@ -80,7 +81,7 @@ byte crashes = CRASHES, lies = LIES; /* how many more there may be */
 
 #define HUNG_UP(w)  (exited[w] || closed[w])
 #define IS_IDLE(w)  (state[w] == IDLE)
-#define IS_WELL(w)  ((state[w] == IDLE || state[w] == BUSY) && verdict[w] == NONE)
+#define IS_WELL(w)  ((state[w] == IDLE || state[w] == BUSY) && verdict[w] == NONE && !end_seen[w])
 #define COMPUTES(w) (computing[w] == t)
 #define HOLDS(w)    (computing[w] == t || unread[w] == t)
 #define READABLE(w) (watched[w] && (len(says[w]) > 0 || reset[w] || HUNG_UP(w)))
@@ -296,6 +297,7 @@ inline spawn_worker()
     fi
 }
 
+#define SETBACKS    (failed_starts + useless / SLOTS)
 #define IS_HOPELESS (alive == 0 && (failed_starts >= HOPELESS || !respawn))
 
 inline fail_waiting()
@@ -315,7 +317,7 @@ inline spawn_missing()
     :: !respawn && alive < SLOTS ->
         more = false;
         if
-        :: failed_starts == 0 -> spawn_worker()
+        :: SETBACKS == 0 -> spawn_worker()
         :: else
         fi;
         if
@@ -401,6 +403,8 @@ inline take_answer(w)
     task[w] = NO_TASK;
     worker_of[t] = SLOTS;
     busy--;
+    has_served[w] = true;
+    useless = 0;
     if
     :: verdict[w] != NONE || end_seen[w] -> state[w] = ENDING
     :: else ->
@@ -428,8 +432,8 @@ inline hear(w)
 {
     more = false;
     if
-    :: verdict[w] == BADMSG
-    :: verdict[w] != BADMSG && reset[w] -> reset[w] = false; unheard[w] = true; more = true
+    :: reset[w] -> reset[w] = false; unheard[w] = true; more = true
+    :: verdict[w] == BADMSG && !reset[w]
     :: verdict[w] != BADMSG && !reset[w] && len(says[w]) > 0 ->
         says[w]?what, id, t;
         if
@@ -440,7 +444,12 @@ inline hear(w)
             recycle();
             more = true
         :: state[w] == BUSY && ANSWERS(w) -> take_answer(w); more = true
-        :: else -> kill_worker(w, BADMSG)
+        :: else ->
+            if
+            :: state[w] == BUSY && what == ANSWER && id != call_id[w] -> stray[w] = true; POSSIBLE
+            :: else
+            fi;
+            kill_worker(w, BADMSG)
         fi
     :: verdict[w] != BADMSG && !reset[w] && len(says[w]) == 0 && HUNG_UP(w) ->
         kill_worker(w, OWNERDEAD);
@@ -508,6 +517,8 @@ inline worker_free(w)
     task[w] = NO_TASK;
     call_id[w] = 0;
     unheard[w] = false;
+    stray[w] = false;
+    has_served[w] = false;
     end_seen[w] = false;
     timer[w] = false;
     watched[w] = false;
@@ -532,14 +543,19 @@ inline on_exit_seen(w)
 #endif
     t = task[w]; /* the process has been reaped now */
     why = verdict[w];
-    if
-    :: why == NONE -> why = OWNERDEAD
+    more = unheard[w];
+    if /* judge_start */
+    :: state[w] == STARTING -> failed_starts++
+    :: state[w] != STARTING && why == OWNERDEAD && !has_served[w] &&
+        (state[w] == ENDING || unheard[w]) -> useless++; POSSIBLE
     :: else
     fi;
-    more = unheard[w];
+    if
+    :: why == NONE || why == BADMSG && (unheard[w] || stray[w]) -> why = OWNERDEAD
+    :: else
+    fi;
     alive--;
     if
-    :: state[w] == STARTING -> failed_starts++
 #ifndef MUTANT_STAYS_BUSY
     :: state[w] == BUSY -> busy--
 #endif
@@ -556,10 +572,8 @@ inline on_exit_seen(w)
 
 inline submit()
 {
-    if
-    :: started
-    :: !started -> started = true; spawn_missing()
-    fi;
+    started = true;
+    spawn_missing();
     t = id;
     if
     :: IS_HOPELESS -> task_end(NO_WORKERS)
