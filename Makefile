@@ -192,7 +192,7 @@ check-valgrind: $(BUILD)/check_skimd ## run a million tasks under valgrind
 	CK_FORK=no CK_RUN_SUITE=million valgrind --quiet --error-exitcode=1 --leak-check=full \
 	  --show-leak-kinds=definite,indirect,possible $(BUILD)/check_skimd
 
-model: ## verify the Spin models of core/async, and that each seeded mistake is caught
+model: ## verify the Spin models of core/async, and that each seeded mistake is caught (some minutes)
 	@docker/deps model
 	@tests/model/run
 

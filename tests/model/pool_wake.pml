@@ -1,22 +1,26 @@
 /*
  * core/async/thread_pool.c: jobs that are posted while threads fall asleep, an abandoned task that
  * comes back and makes one thread too many, and the end of the pool. One thread at a time is woken,
- * and wakes the next. One job waits for all others: in future_wait() or, where that is refused or
- * the model says so, in the pool's sight at work. What comes when the pool has ended is the loop's.
+ * and wakes the next. One job waits for all others in future_wait(), unless that is refused. What
+ * comes when the pool has ended is the loop's.
  *
  * What is done under the lock is one step where nobody looks without it. pthread_cond_wait gives
  * the lock back and waits in one step; pthread_cond_signal wakes any one that waits; some wake up
  * for nothing.
+ *
+ * configuration: -DSIZE=1
  */
 #include "possible.inc"
 
 #define JOBS    3
+#ifndef SIZE
 #define SIZE    2
-#define THREADS 3 /* the last one runs the abandoned task */
+#endif
+#define THREADS 3 /* the last runs the abandoned task; the second is not there if SIZE is 1 */
 
 byte queued, taken, ran; /* jobs; queued: in pool.first... */
 byte patient;            /* which one waits, in the order in which they are taken; JOBS: none */
-byte idle, count = THREADS, abandoned = 1;
+byte idle, count = SIZE + 1, abandoned = 1;
 bool waking, stopping, locked;
 
 bool waits[THREADS]; /* inside pthread_cond_wait(&pool.work) */
@@ -25,7 +29,7 @@ bool ended_one;
 
 bool alive[THREADS] = true, blocked[THREADS];
 
-#define IS_FREE(t)      (alive[t] && !blocked[t] && (t < SIZE || abandoned == 0))
+#define IS_FREE(t)      (alive[t] && !blocked[t] && (t < THREADS - 1 || abandoned == 0))
 #define ANOTHER_IS_FREE (me != 0 && IS_FREE(0) || me != 1 && IS_FREE(1) || me != 2 && IS_FREE(2))
 #define IS_NEEDED       ((blocked[0] || blocked[1] || blocked[2]) && !ANOTHER_IS_FREE)
 #ifdef MUTANT_SURPLUS_LEAVES_THE_BLOCKED
@@ -185,14 +189,7 @@ inline stop()
     lock();
     d_step {
         stopping = true;
-#ifdef MUTANT_STOP_WAKES_ONE
-        if
-        :: waits[0] -> waits[0] = false
-        :: waits[1] && !waits[0] -> waits[1] = false
-        :: waits[2] && !waits[0] && !waits[1] -> waits[2] = false
-        :: else
-        fi
-#else
+#ifndef MUTANT_STOP_WAKES_NOBODY
         broadcast_work()
 #endif
     };
@@ -216,7 +213,11 @@ init
         :: patient = JOBS
         fi;
         run pool_main(0);
+#if SIZE > 1
         run pool_main(1);
+#else
+        alive[1] = false;
+#endif
         run pool_main(2);
         run starter(1);
         run starter(JOBS - 1)

@@ -2,12 +2,14 @@
  * core/async/future.c: what the memory orders of the settle path are for. Stores are seen by others
  * late and in any order, except that
  *
- *     a store-release is seen after all earlier stores of its thread (state, tiny_unlock, sem_post),
- *     a read-modify-write acts on memory, after earlier ones where it releases (tiny_lock, the drop),
+ *     a store-release is seen after all earlier stores of its thread (state, tiny_unlock,
+ *     sem_post),
+ *     a read-modify-write acts on memory, after earlier ones where it releases (tiny_lock, the
+ *     drop),
  *     nothing that follows a load-acquire is done before it (future_state, tiny_lock, sem_wait).
  *
- * That is weaker than x86 and than ARMv8. Where a mutant takes an acquire away, the load that follows
- * it may be done first.
+ * That is weaker than x86 and than ARMv8. Where a mutant takes an acquire away, the load that
+ * follows it may be done first.
  *
  * every run ends
  */

@@ -2,8 +2,8 @@
  * core/async/task.c: the one job of a loop task, which resumes it and cancels it, and the bits that
  * say what for. The task awaits two futures, which other threads settle, or leave to the cancel.
  * Two ask for that: the scope, perhaps before the task has been queued, and the client, who holds
- * the future, perhaps when it has ended. Where the task runs makes no difference to the job; worker.pml has it with
- * process tasks.
+ * the future, perhaps when it has ended. Where the task runs makes no difference to the job;
+ * worker.pml has it with process tasks.
  */
 #include "possible.inc"
 

@@ -8,8 +8,6 @@
  *
  * every run ends
  */
-#include "possible.inc"
-
 #define POSTERS 2
 
 /* Jobs: 0 and 1 are of one poster, 2 of the other. */

@@ -7,8 +7,8 @@
  * with what the others do, and a worker that dies in the middle of it might as well have died before
  * or after. The queue gives any task that waits. Room in it and quarantine are not here.
  *
- * configuration: -DTASKS=2 -DCRASHES=1 -DLIES=0
- * configuration: -DTASKS=2 -DCRASHES=0 -DLIES=1 -DRECYCLED_WORKERS=0
+ * configuration: -DTASKS=2 -DCRASHES=1 -DLIES=0 -DRECYCLED_WORKERS=0
+ * configuration: -DTASKS=2 -DCRASHES=0 -DLIES=1 -DNEVER_CANCELLED
  */
 #include "possible.inc"
 
@@ -138,6 +138,9 @@ inline future_cancel(t)
 /* task_start, and perhaps a cancel, which a scope may ask for before the task has been queued. */
 proctype client(byte t)
 {
+#ifdef NEVER_CANCELLED
+    signal(GO, t);
+#else
     if
     :: signal(GO, t);
         if
@@ -147,6 +150,7 @@ proctype client(byte t)
     :: t == 0 -> future_cancel(t);
         signal(GO, t)
     fi;
+#endif
     d_step { drop_task(t) };
 
     outcome[t] != NONE;
