@@ -122,7 +122,7 @@ $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libasync.a
 $(addprefix $(BUILD)/examples/,first_answer mixed_bag titles): $(BUILD)/obj/examples/download.o
 
 # Calls of the functions that faults.h lists go to faults.c first.
-WRAPPED := free $(shell sed -n 's/^ *X.\([a-z_0-9]*\), [A-Z].*/\1/p' tests/torture/faults.h)
+WRAPPED := free $(shell sed -n 's/^ *X.\([a-z_0-9]*\), [A-Z].*/\1/p' tests/torture/faults.h 2>/dev/null)
 $(BUILD)/torture: $(TORTURE_OBJ) $(BUILD)/libasync.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ -Wl,--as-needed $(LDLIBS)
