@@ -252,8 +252,7 @@ START_TEST(a_timer_set_again_for_the_past_does_not_starve_the_jobs)
 }
 END_TEST
 
-/* -- descriptors ---------------------------------------------------------------------------------
- */
+/* -- descriptors ------------------------------------------------------------------------------- */
 
 struct hang_up {
     int ends[2];
@@ -267,6 +266,7 @@ static void hear_hang_up(void *arg, int fd, uint32_t events)
     if (events & EPOLLHUP) {
         loop_forget(fd);
         promise_resolve(h->heard, NULL, NULL);
+        promise_drop(h->heard);
     }
 }
 
@@ -287,7 +287,6 @@ START_TEST(a_hang_up_is_told_to_whoever_wants_anything)
     on_loop(watch_for_hang_up, &h);
     close(h.ends[1]);
     expect_ok(heard);
-    promise_drop(h.heard);
     close(h.ends[0]);
 }
 END_TEST

@@ -129,7 +129,10 @@ int promise_resolve(promise *p, void *value, destroy_fn *destroy);
 int promise_fail(promise *p, int error, void *detail, destroy_fn *destroy);
 int promise_cancel(promise *p);
 
-/* Gives the promise up; unsettled, its future fails with -EOWNERDEAD. NULL is fine. Returns NULL.
+/*
+ * Gives the promise up; unsettled, its future fails with -EOWNERDEAD. Not while another thread is
+ * still inside a function that settles it, though the future may be seen settled by then. NULL is
+ * fine. Returns NULL.
  */
 promise *promise_drop(promise *p);
 
