@@ -19,9 +19,9 @@ enum {
     SLOWER = SANITIZED_THREAD || SANITIZED_ADDRESS ? 4 : 1,
     FUTURES = 64, /* that are raced through without a stop */
     BATCHES = 160 / SLOWER,
-    WAKE_UPS = 12000 / SLOWER,
+    WAKE_UPS = 4000 / SLOWER,
     PARTIES_MAX = 4,
-    LOOKS = 8000, /* for others to come: a fraction of a ms */
+    LOOKS = 4000, /* for others to come: a fraction of a ms */
     WORDS = 8,
 };
 
@@ -97,7 +97,7 @@ static void meet_others(struct race *r, int at)
 {
     atomic_fetch_add(&r->arrived[at], 1);
     for (int looks = 1; looks < LOOKS && atomic_load(&r->arrived[at]) < r->count; looks++)
-        if (looks % (LOOKS / 8) == 0)
+        if (looks == LOOKS / 2)
             sched_yield();
 }
 
