@@ -36,6 +36,7 @@
     X(sandbox)                                                                                     \
     X(guard)                                                                                       \
     X(target)                                                                                      \
+    X(robots)                                                                                      \
     X(fetch)                                                                                       \
     X(decode)                                                                                      \
     X(charset)                                                                                     \
