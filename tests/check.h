@@ -37,6 +37,7 @@
     X(guard)                                                                                       \
     X(target)                                                                                      \
     X(robots)                                                                                      \
+    X(header)                                                                                      \
     X(fetch)                                                                                       \
     X(decode)                                                                                      \
     X(charset)                                                                                     \
