@@ -138,7 +138,12 @@ static bool build(struct daemon *d)
         log_error("the parser workers do not start", log_errno(future_error(d->probe)));
         return false;
     }
-    int rc = guard_new(c->allow_net, c->allow_net_count, &d->guard);
+    int rc = guard_new(
+        &(struct guard_options){
+            .allow = c->allow_net,
+            .allow_count = c->allow_net_count,
+        },
+        &d->guard);
     if (rc < 0) {
         log_error("the address guard cannot be made", log_errno(rc));
         return false;

@@ -1,9 +1,11 @@
 #include "core/fetch/guard.h"
+#include "core/fetch/target.h"
 #include "tests/check.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -16,20 +18,37 @@ static struct net parse(const char *text)
     return net;
 }
 
-/* A guard that allows the `count` networks of `texts` besides what is public. */
-static struct guard *guard_with(const char *const *texts, size_t count)
+/* A guard that allows the networks of `allow` besides what is public, and denies those of `deny`:
+ * lists that end with NULL, or NULL. */
+static struct guard *guard_between(const char *const *allow, const char *const *deny)
 {
-    struct net nets[4];
+    enum { MOST = 4 };
+    struct net allowed[MOST], denied[MOST];
+    struct guard_options options = {.allow = allowed, .deny = denied};
     struct guard *guard = NULL;
 
-    ck_assert_uint_le(count, sizeof nets / sizeof *nets);
-    for (size_t i = 0; i < count; i++)
-        nets[i] = parse(texts[i]);
-    ck_assert_int_eq(guard_new(nets, count, &guard), 0);
+    for (; allow && *allow; allow++) {
+        ck_assert_uint_lt(options.allow_count, MOST);
+        allowed[options.allow_count++] = parse(*allow);
+    }
+    for (; deny && *deny; deny++) {
+        ck_assert_uint_lt(options.deny_count, MOST);
+        denied[options.deny_count++] = parse(*deny);
+    }
+    ck_assert_int_eq(guard_new(&options, &guard), 0);
     return guard;
 }
 
-static bool allows(const struct guard *guard, const char *text, const char **ret_reason)
+#define NETS(...)       ((const char *const[]){__VA_ARGS__, NULL})
+#define guard_with(...) guard_between(NETS(__VA_ARGS__), NULL)
+
+static struct guard *plain_guard(void)
+{
+    return guard_between(NULL, NULL);
+}
+
+static bool allows_at(const struct guard *guard, const char *text, uint16_t port,
+                      const char **ret_reason)
 {
     union {
         struct sockaddr any;
@@ -39,12 +58,19 @@ static bool allows(const struct guard *guard, const char *text, const char **ret
 
     if (strchr(text, ':')) {
         address.v6.sin6_family = AF_INET6;
+        address.v6.sin6_port = htons(port);
         ck_assert_msg(inet_pton(AF_INET6, text, &address.v6.sin6_addr) == 1, "%s", text);
     } else {
         address.v4.sin_family = AF_INET;
+        address.v4.sin_port = htons(port);
         ck_assert_msg(inet_pton(AF_INET, text, &address.v4.sin_addr) == 1, "%s", text);
     }
     return guard_allows(guard, &address.any, ret_reason);
+}
+
+static bool allows(const struct guard *guard, const char *text, const char **ret_reason)
+{
+    return allows_at(guard, text, 80, ret_reason);
 }
 
 /* -- networks ---------------------------------------------------------------------------------- */
@@ -208,7 +234,7 @@ static void assert_allowed(const struct guard *guard, const char *address)
 
 START_TEST(a_special_range_is_refused_from_its_first_to_its_last_address)
 {
-    struct guard *guard = guard_with(NULL, 0);
+    struct guard *guard = plain_guard();
     const struct range *range = &ranges[_i];
 
     assert_refused(guard, range->first, range->reason);
@@ -240,7 +266,7 @@ static const char *const public_addresses[] = {
 
 START_TEST(public_addresses_are_allowed)
 {
-    struct guard *guard = guard_with(NULL, 0);
+    struct guard *guard = plain_guard();
 
     assert_allowed(guard, public_addresses[_i]);
     guard_free(guard);
@@ -274,7 +300,7 @@ static const struct embedded embedded[] = {
 
 START_TEST(an_embedded_ipv4_address_is_judged)
 {
-    struct guard *guard = guard_with(NULL, 0);
+    struct guard *guard = plain_guard();
 
     assert_refused(guard, embedded[_i].address, embedded[_i].reason);
     guard_free(guard);
@@ -283,7 +309,7 @@ END_TEST
 
 START_TEST(what_is_no_ip_address_is_refused)
 {
-    struct guard *guard = guard_with((const char *const[]){"0.0.0.0/0", "::/0"}, 2);
+    struct guard *guard = guard_with("0.0.0.0/0", "::/0");
     struct sockaddr_un unix_socket = {.sun_family = AF_UNIX};
     struct sockaddr unspecified = {.sa_family = AF_UNSPEC};
     const char *reason = NULL;
@@ -299,7 +325,7 @@ END_TEST
 
 START_TEST(a_listed_network_is_allowed_and_its_neighbours_stay_refused)
 {
-    struct guard *guard = guard_with((const char *const[]){"10.1.0.0/16", "fd00::/64"}, 2);
+    struct guard *guard = guard_with("10.1.0.0/16", "fd00::/64");
 
     assert_allowed(guard, "10.1.0.0");
     assert_allowed(guard, "10.1.255.255");
@@ -315,7 +341,7 @@ END_TEST
 
 START_TEST(a_listed_ipv4_network_holds_for_its_mapped_spelling)
 {
-    struct guard *guard = guard_with((const char *const[]){"127.0.0.0/8"}, 1);
+    struct guard *guard = guard_with("127.0.0.0/8");
 
     assert_allowed(guard, "127.0.0.1");
     assert_allowed(guard, "::ffff:127.1.2.3");
@@ -327,7 +353,7 @@ END_TEST
 
 START_TEST(a_listed_mapped_network_is_the_ipv4_network)
 {
-    struct guard *guard = guard_with((const char *const[]){"::ffff:127.0.0.0/104"}, 1);
+    struct guard *guard = guard_with("::ffff:127.0.0.0/104");
 
     assert_allowed(guard, "127.0.0.1");
     assert_allowed(guard, "::ffff:127.0.0.1");
@@ -338,7 +364,7 @@ END_TEST
 
 START_TEST(a_listed_ipv6_network_does_not_open_mapped_ipv4)
 {
-    struct guard *guard = guard_with((const char *const[]){"::/0"}, 1);
+    struct guard *guard = guard_with("::/0");
 
     assert_allowed(guard, "::1");
     assert_refused(guard, "::ffff:127.0.0.1", "loopback");
@@ -348,28 +374,283 @@ END_TEST
 
 START_TEST(a_listed_ipv4_network_does_not_open_what_a_relay_makes_of_it)
 {
-    struct guard *guard = guard_with((const char *const[]){"127.0.0.0/8"}, 1);
+    struct guard *guard = guard_with("127.0.0.0/8");
 
     assert_refused(guard, "64:ff9b::127.0.0.1", "loopback");
     assert_refused(guard, "2002:7f00:1::", "loopback");
     assert_refused(guard, "::127.0.0.1", "loopback");
     guard_free(guard);
 
-    guard = guard_with((const char *const[]){"64:ff9b:1::/48"}, 1);
+    guard = guard_with("64:ff9b:1::/48");
     assert_allowed(guard, "64:ff9b:1::10.0.0.1");
     guard_free(guard);
 }
 END_TEST
 
-START_TEST(the_allow_list_is_copied)
+/* -- the deny list ----------------------------------------------------------------------------- */
+
+START_TEST(a_denied_network_is_refused_although_it_is_public)
 {
-    struct net net = parse("10.0.0.0/8");
+    struct guard *guard = guard_between(NULL, NETS("198.41.0.0/24", "2606:4700::/32"));
+
+    assert_refused(guard, "198.41.0.0", "denied");
+    assert_refused(guard, "198.41.0.255", "denied");
+    assert_refused(guard, "::ffff:198.41.0.4", "denied");
+    assert_refused(guard, "2606:4700:4700::1111", "denied");
+    assert_allowed(guard, "198.40.255.255");
+    assert_allowed(guard, "198.41.1.0");
+    assert_allowed(guard, "2606:4701::1");
+    guard_free(guard);
+}
+END_TEST
+
+START_TEST(what_is_denied_cannot_be_allowed)
+{
+    struct guard *guard = guard_between(NETS("10.0.0.0/8", "fd00::/8"),
+                                        NETS("10.1.0.0/16", "::ffff:10.2.0.0/112", "fd01::/16"));
+
+    assert_allowed(guard, "10.0.0.1");
+    assert_refused(guard, "10.1.0.1", "denied");
+    assert_refused(guard, "::ffff:10.1.0.1", "denied");
+    assert_refused(guard, "10.2.0.1", "denied");
+    assert_allowed(guard, "fd00::1");
+    assert_refused(guard, "fd01::1", "denied");
+    guard_free(guard);
+
+    guard = guard_between(NETS("10.1.2.3"), NETS("10.0.0.0/8"));
+    assert_refused(guard, "10.1.2.3", "denied");
+    guard_free(guard);
+}
+END_TEST
+
+/* All of them lead to 198.41.0.4. */
+static const char *const ways_round[] = {
+    "::198.41.0.4",
+    "64:ff9b::198.41.0.4",
+    "2002:c629:4::1",
+    "2001:0:c629:4:0:0:f7f7:f7f7",  /* the Teredo server */
+    "2001:0:808:808:0:0:39d6:fffb", /* the Teredo client */
+    "64:ff9b:1:c629:0:400::",       /* local-use NAT64, RFC 6052: /48 */
+    "64:ff9b:1:c6:29:4::",          /* /56 */
+    "64:ff9b:1::c6:2900:400:0",     /* /64 */
+    "64:ff9b:1::198.41.0.4",        /* /96 */
+};
+
+START_TEST(a_denied_ipv4_network_is_refused_by_every_way_round)
+{
+    struct guard *guard = guard_between(NETS("::/0"), NULL);
+
+    assert_allowed(guard, ways_round[_i]);
+    guard_free(guard);
+    guard = guard_between(NETS("::/0"), NETS("198.41.0.0/24"));
+    assert_refused(guard, ways_round[_i], "denied");
+    guard_free(guard);
+    guard = guard_between(NETS("::/0"), NETS("198.41.0.5"));
+    assert_allowed(guard, ways_round[_i]);
+    guard_free(guard);
+}
+END_TEST
+
+START_TEST(a_denied_ipv6_network_leaves_ipv4_alone)
+{
+    struct guard *guard = guard_between(NULL, NETS("::/0"));
+
+    assert_refused(guard, "2606:4700:4700::1111", "denied");
+    assert_allowed(guard, "8.8.8.8");
+    assert_allowed(guard, "::ffff:8.8.8.8");
+    guard_free(guard);
+}
+END_TEST
+
+/* -- ports ------------------------------------------------------------------------------------- */
+
+static void assert_open(const struct guard *guard, const char *address, uint16_t port)
+{
+    const char *reason = "untouched";
+
+    ck_assert_msg(allows_at(guard, address, port, &reason), "%s, port %u: %s", address, port,
+                  reason);
+    ck_assert_str_eq(reason, "untouched");
+}
+
+static void assert_closed(const struct guard *guard, const char *address, uint16_t port,
+                          const char *word)
+{
+    const char *reason = NULL;
+
+    ck_assert_msg(!allows_at(guard, address, port, &reason), "%s, port %u", address, port);
+    ck_assert_msg(strstr(reason, word) != NULL, "%s, port %u: '%s'", address, port, reason);
+}
+
+static const char not_open[] = "port that is not open to fetches";
+
+START_TEST(a_public_address_is_open_at_the_usual_ports_only)
+{
+    static const uint16_t usual[] = {GUARD_PORTS};
+    struct guard *guard = plain_guard();
+    unsigned open = 0;
+
+    for (unsigned port = 0; port <= UINT16_MAX; port++)
+        open += allows_at(guard, "8.8.8.8", (uint16_t)port, NULL);
+    ck_assert_uint_eq(open, sizeof usual / sizeof *usual);
+    for (size_t i = 0; i < open; i++) {
+        assert_open(guard, "8.8.8.8", usual[i]);
+        assert_open(guard, "2606:4700:4700::1111", usual[i]);
+        assert_open(guard, "::ffff:8.8.8.8", usual[i]);
+        assert_open(guard, "64:ff9b::8.8.8.8", usual[i]);
+    }
+    assert_closed(guard, "8.8.8.8", 25, not_open);
+    assert_closed(guard, "2606:4700:4700::1111", 6379, not_open);
+    assert_closed(guard, "::ffff:8.8.8.8", 22, not_open);
+    guard_free(guard);
+}
+END_TEST
+
+START_TEST(a_port_that_is_given_is_open_beside_the_usual_ones)
+{
+    uint16_t ports[] = {8000, 65535, 80};
     struct guard *guard;
 
-    ck_assert_int_eq(guard_new(&net, 1, &guard), 0);
-    net = parse("192.168.0.0/16");
-    assert_allowed(guard, "10.0.0.1");
+    ck_assert_int_eq(guard_new(&(struct guard_options){.ports = ports, .port_count = 3}, &guard),
+                     0);
+    ports[0] = 9000; /* it was copied */
+    assert_open(guard, "8.8.8.8", 8000);
+    assert_open(guard, "8.8.8.8", 65535);
+    assert_open(guard, "8.8.8.8", 443);
+    assert_closed(guard, "8.8.8.8", 9000, not_open);
+    assert_closed(guard, "8.8.8.8", 7999, not_open);
+    assert_closed(guard, "8.8.8.8", 8001, not_open);
+    guard_free(guard);
+}
+END_TEST
+
+START_TEST(a_port_does_not_open_an_address)
+{
+    struct guard *guard;
+
+    ck_assert_int_eq(
+        guard_new(&(struct guard_options){.ports = (uint16_t[]){8000}, .port_count = 1}, &guard),
+        0);
+    assert_closed(guard, "127.0.0.1", 8000, "loopback");
+    assert_closed(guard, "127.0.0.1", 22, "loopback");
+    guard_free(guard);
+}
+END_TEST
+
+START_TEST(every_port_is_open_in_an_allowed_network)
+{
+    struct guard *guard = guard_with("127.0.0.0/8", "8.8.8.0/24", "fd00::/8");
+
+    for (unsigned port = 1; port <= UINT16_MAX; port += 257) {
+        assert_open(guard, "127.0.0.1", (uint16_t)port);
+        assert_open(guard, "::ffff:8.8.8.8", (uint16_t)port);
+        assert_open(guard, "fd00::1", (uint16_t)port);
+    }
+    assert_closed(guard, "8.8.4.4", 8000, not_open);
+    guard_free(guard);
+}
+END_TEST
+
+START_TEST(no_port_is_open_in_a_denied_network)
+{
+    struct guard *guard = guard_between(NULL, NETS("8.8.8.0/24"));
+
+    assert_closed(guard, "8.8.8.8", 443, "denied");
+    assert_closed(guard, "8.8.8.8", 22, "denied");
+    guard_free(guard);
+}
+END_TEST
+
+/* -- URLs -------------------------------------------------------------------------------------- */
+
+/*
+ * What a URL's host is once target.c has read it, is what libcurl connects to; so these spellings
+ * need no look-up, and the guard meets them as the address that they are.
+ */
+static const struct {
+    const char *host, *reason;
+} spellings[] = {
+    {"127.0.0.1", "loopback"},
+    {"2130706433", "loopback"}, /* decimal */
+    {"0x7f000001", "loopback"}, /* hexadecimal */
+    {"0X7F000001", "loopback"},
+    {"017700000001", "loopback"}, /* octal */
+    {"0177.0.0.1", "loopback"},
+    {"0177.0000.0000.0001", "loopback"},
+    {"0x7f.0x0.0x0.0x1", "loopback"},
+    {"127.1", "loopback"}, /* short */
+    {"127.0.1", "loopback"},
+    {"127.65530", "loopback"},
+    {"0x7f.1", "loopback"}, /* mixed */
+    {"0177.0x1", "loopback"},
+    {"127.0x0.0.01", "loopback"},
+    {"0x7f.0.0001", "loopback"},
+    {"%31%32%37.0.0.1", "loopback"},
+    {"\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1", "loopback"}, /* full-width digits */
+    {"127\xe3\x80\x82"
+     "0\xe3\x80\x82"
+     "0\xe3\x80\x82"
+     "1",
+     "loopback"}, /* and full stops */
+    {"0", "this network"},
+    {"0.0.0.0", "this network"},
+    {"0xa9fea9fe", "link-local"}, /* 169.254.169.254, where clouds keep their secrets */
+    {"2852039166", "link-local"},
+    {"169.254.43518", "link-local"},
+    {"10.1", "private"},
+    {"[::]", "unspecified"},
+    {"[::1]", "loopback"},
+    {"[0:0:0:0:0:0:0:1]", "loopback"},
+    {"[::ffff:127.0.0.1]", "loopback"},
+    {"[::ffff:7f00:1]", "loopback"},
+    {"[0:0:0:0:0:FFFF:7F00:0001]", "loopback"},
+    {"[::127.0.0.1]", "loopback"},
+    {"[64:ff9b::127.0.0.1]", "loopback"},
+    {"[64:ff9b::7f00:1]", "loopback"},
+    {"[64:ff9b:1::7f00:1]", "NAT64"},
+    {"[2002:7f00:1::]", "loopback"},
+    {"[2002:7F00:0001:0:0:0:0:1]", "loopback"},
+};
+
+static void curl_setup(void)
+{
+    ck_assert_int_eq(curl_global_init(CURL_GLOBAL_DEFAULT), CURLE_OK);
+}
+
+static void curl_teardown(void)
+{
+    curl_global_cleanup();
+}
+
+START_TEST(no_spelling_of_a_host_gets_round_the_guard)
+{
+    struct guard *guard = plain_guard();
+    const char *reason = "untouched";
+    struct target target;
+    char url[128], host[64];
+
+    snprintf(url, sizeof url, "http://%s/", spellings[_i].host);
+    ck_assert_msg(target_parse(bytes_cstr(url), &target, &reason) == 0, "%s: %s", url, reason);
+    snprintf(host, sizeof host, "%.*s", (int)target.host.len, target.host.ptr);
+    target_free(&target);
+    assert_refused(guard, host, spellings[_i].reason);
+    guard_free(guard);
+}
+END_TEST
+
+/* -- making one -------------------------------------------------------------------------------- */
+
+START_TEST(the_lists_are_copied)
+{
+    struct net allow = parse("10.0.0.0/8"), deny = parse("10.1.0.0/16");
+    struct guard *guard;
+
+    ck_assert_int_eq(guard_new(&(struct guard_options){&allow, &deny, 1, 1, NULL, 0}, &guard), 0);
+    allow = parse("192.168.0.0/16");
+    deny = parse("10.2.0.0/16");
+    assert_allowed(guard, "10.2.0.1");
     assert_refused(guard, "192.168.0.1", "private");
+    assert_refused(guard, "10.1.0.1", "denied");
     guard_free(guard);
     guard_free(NULL);
 }
@@ -385,8 +666,24 @@ START_TEST(a_network_that_no_parser_made_is_refused)
     };
     struct guard *guard = NULL;
 
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        ck_assert_int_eq(guard_new(&bad[i], 1, &guard), -EINVAL);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct guard_options allow = {.allow = &bad[i], .allow_count = 1};
+        struct guard_options deny = {.deny = &bad[i], .deny_count = 1};
+
+        ck_assert_int_eq(guard_new(&allow, &guard), -EINVAL);
+        ck_assert_int_eq(guard_new(&deny, &guard), -EINVAL);
+    }
+    ck_assert_ptr_null(guard);
+}
+END_TEST
+
+START_TEST(port_0_cannot_be_opened)
+{
+    static const uint16_t ports[] = {8000, 0};
+    struct guard *guard = NULL;
+
+    ck_assert_int_eq(guard_new(&(struct guard_options){.ports = ports, .port_count = 2}, &guard),
+                     -EINVAL);
     ck_assert_ptr_null(guard);
 }
 END_TEST
@@ -397,7 +694,9 @@ Suite *suite_guard(void)
 {
     Suite *suite = suite_create("guard");
     TCase *nets = tcase_create("networks"), *table = tcase_create("special addresses"),
-          *list = tcase_create("allow list");
+          *list = tcase_create("allow list"), *denied = tcase_create("deny list"),
+          *ports = tcase_create("ports"), *urls = tcase_create("URLs"),
+          *made = tcase_create("making one");
 
     tcase_add_test(nets, a_network_is_an_address_and_a_prefix_length);
     tcase_add_test(nets, a_bare_address_is_a_network_of_one);
@@ -417,8 +716,29 @@ Suite *suite_guard(void)
     tcase_add_test(list, a_listed_mapped_network_is_the_ipv4_network);
     tcase_add_test(list, a_listed_ipv6_network_does_not_open_mapped_ipv4);
     tcase_add_test(list, a_listed_ipv4_network_does_not_open_what_a_relay_makes_of_it);
-    tcase_add_test(list, the_allow_list_is_copied);
-    tcase_add_test(list, a_network_that_no_parser_made_is_refused);
     suite_add_tcase(suite, list);
+
+    tcase_add_test(denied, a_denied_network_is_refused_although_it_is_public);
+    tcase_add_test(denied, what_is_denied_cannot_be_allowed);
+    tcase_add_loop_test(denied, a_denied_ipv4_network_is_refused_by_every_way_round, 0,
+                        COUNT(ways_round));
+    tcase_add_test(denied, a_denied_ipv6_network_leaves_ipv4_alone);
+    suite_add_tcase(suite, denied);
+
+    tcase_add_test(ports, a_public_address_is_open_at_the_usual_ports_only);
+    tcase_add_test(ports, a_port_that_is_given_is_open_beside_the_usual_ones);
+    tcase_add_test(ports, a_port_does_not_open_an_address);
+    tcase_add_test(ports, every_port_is_open_in_an_allowed_network);
+    tcase_add_test(ports, no_port_is_open_in_a_denied_network);
+    suite_add_tcase(suite, ports);
+
+    tcase_add_unchecked_fixture(urls, curl_setup, curl_teardown);
+    tcase_add_loop_test(urls, no_spelling_of_a_host_gets_round_the_guard, 0, COUNT(spellings));
+    suite_add_tcase(suite, urls);
+
+    tcase_add_test(made, the_lists_are_copied);
+    tcase_add_test(made, a_network_that_no_parser_made_is_refused);
+    tcase_add_test(made, port_0_cannot_be_opened);
+    suite_add_tcase(suite, made);
     return suite;
 }

@@ -13,9 +13,11 @@ enum verdict {
     PUBLIC,
     REFUSED,
     /* Judged by IPv4 addresses inside the IPv6 address, which must be public too. */
-    EMBEDS_AT_2,  /* 6to4: behind the prefix */
-    EMBEDS_AT_12, /* the last 32 bits */
-    EMBEDS_TEREDO /* the server's, and the client's with every bit inverted */
+    EMBEDS_AT_2,   /* 6to4: behind the prefix */
+    EMBEDS_AT_12,  /* the last 32 bits */
+    EMBEDS_TEREDO, /* the server's, and the client's with every bit inverted */
+    /* Refused, but where it is allowed it leads to an IPv4 address, in one of four places. */
+    REFUSED_NAT64
 };
 
 struct rule {
@@ -54,11 +56,7 @@ static const struct rule rules[] = {
     {"::1", REFUSED, "loopback address (RFC 4291)"},
     {"::/96", EMBEDS_AT_12, NULL},        /* IPv4-compatible, RFC 4291 section 2.5.5.1 */
     {"64:ff9b::/96", EMBEDS_AT_12, NULL}, /* NAT64, RFC 6052 section 2.1 */
-    /*
-     * Where the IPv4 address stands in here depends on the prefix length that the operator of the
-     * translator chose (RFC 6052 section 2.2), and the block is not globally reachable anyway.
-     */
-    {"64:ff9b:1::/48", REFUSED, "local-use NAT64 address (RFC 8215)"},
+    {"64:ff9b:1::/48", REFUSED_NAT64, "local-use NAT64 address (RFC 8215)"},
     {"100::/64", REFUSED, "discard-only address (RFC 6666)"},
     {"100:0:0:1::/64", REFUSED, "dummy address (RFC 9780)"},
     {"2001::/32", EMBEDS_TEREDO, NULL}, /* RFC 4380 section 4 */
@@ -81,9 +79,10 @@ static const struct rule rules[] = {
 #define RULE_COUNT (sizeof rules / sizeof *rules)
 
 struct guard {
-    struct net rule_nets[RULE_COUNT]; /* `rules[i].net`, parsed */
-    size_t allow_count;
-    struct net allow[];
+    struct net rule_nets[RULE_COUNT];               /* `rules[i].net`, parsed */
+    unsigned char open_ports[(UINT16_MAX + 1) / 8]; /* a bit for each */
+    size_t allow_count, deny_count;
+    struct net listed[]; /* the allowed ones, then the denied ones */
 };
 
 static const struct net mapped = {AF_INET6, {[10] = 0xff, [11] = 0xff}, 96};
@@ -174,17 +173,42 @@ static struct net net_unmap(struct net net)
     return v4;
 }
 
-int guard_new(const struct net *allow, size_t count, struct guard **ret_guard)
+static bool options_are_valid(const struct guard_options *options)
 {
-    struct guard *guard;
-
-    for (size_t i = 0; i < count; i++) {
-        if (!net_is_valid(&allow[i]))
-            return -EINVAL;
+    for (size_t i = 0; i < options->allow_count; i++) {
+        if (!net_is_valid(&options->allow[i]))
+            return false;
     }
-    if (count > (SIZE_MAX - sizeof *guard) / sizeof *guard->allow)
+    for (size_t i = 0; i < options->deny_count; i++) {
+        if (!net_is_valid(&options->deny[i]))
+            return false;
+    }
+    for (size_t i = 0; i < options->port_count; i++) {
+        if (options->ports[i] == 0)
+            return false;
+    }
+    return true;
+}
+
+static void open_ports(struct guard *guard, const uint16_t *ports, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        guard->open_ports[ports[i] / 8] |= (unsigned char)(1 << ports[i] % 8);
+}
+
+int guard_new(const struct guard_options *options, struct guard **ret_guard)
+{
+    static const uint16_t usual[] = {GUARD_PORTS};
+    struct guard *guard;
+    size_t count, bytes;
+
+    if (!options_are_valid(options))
+        return -EINVAL;
+    if (__builtin_add_overflow(options->allow_count, options->deny_count, &count) ||
+        __builtin_mul_overflow(count, sizeof *guard->listed, &bytes) ||
+        __builtin_add_overflow(bytes, sizeof *guard, &bytes))
         return -ENOMEM;
-    guard = calloc(1, sizeof *guard + count * sizeof *guard->allow);
+    guard = calloc(1, bytes);
     if (!guard)
         return -ENOMEM;
 
@@ -194,9 +218,14 @@ int guard_new(const struct net *allow, size_t count, struct guard **ret_guard)
         assert(r == 0); /* the table is a constant, and a test walks all of it */
         (void)r;
     }
-    guard->allow_count = count;
-    for (size_t i = 0; i < count; i++)
-        guard->allow[i] = net_unmap(allow[i]);
+    open_ports(guard, usual, sizeof usual / sizeof *usual);
+    open_ports(guard, options->ports, options->port_count);
+    guard->allow_count = options->allow_count;
+    guard->deny_count = options->deny_count;
+    for (size_t i = 0; i < options->allow_count; i++)
+        guard->listed[i] = net_unmap(options->allow[i]);
+    for (size_t i = 0; i < options->deny_count; i++)
+        guard->listed[options->allow_count + i] = net_unmap(options->deny[i]);
     *ret_guard = guard;
     return 0;
 }
@@ -206,27 +235,8 @@ void guard_free(struct guard *guard)
     free(guard);
 }
 
-static const char *judge(const struct guard *guard, int family, const unsigned char *address);
-
-static const char *judge_embedded(const struct guard *guard, const unsigned char *address)
-{
-    return judge(guard, AF_INET, address);
-}
-
-static const char *judge_teredo(const struct guard *guard, const unsigned char *address)
-{
-    const char *reason = judge_embedded(guard, address + 4);
-    unsigned char client[4];
-
-    if (reason)
-        return reason;
-    for (size_t i = 0; i < sizeof client; i++)
-        client[i] = (unsigned char)~address[12 + i];
-    return judge_embedded(guard, client);
-}
-
-/* Why the table refuses the address, or NULL. Goes one level deep: what is embedded is IPv4. */
-static const char *judge(const struct guard *guard, int family, const unsigned char *address)
+static const struct rule *rule_of(const struct guard *guard, int family,
+                                  const unsigned char *address)
 {
     size_t i = 0;
 
@@ -234,55 +244,134 @@ static const char *judge(const struct guard *guard, int family, const unsigned c
         i++;
         assert(i < RULE_COUNT); /* the last row of each family has every address */
     }
-    switch (rules[i].verdict) {
-    case PUBLIC:
-        return NULL;
-    case REFUSED:
-        return rules[i].reason;
-    case EMBEDS_AT_2:
-        return judge_embedded(guard, address + 2);
-    case EMBEDS_AT_12:
-        return judge_embedded(guard, address + 12);
-    case EMBEDS_TEREDO:
-        return judge_teredo(guard, address);
-    }
-    return "unknown kind of address";
+    return &rules[i];
 }
 
-static bool is_listed(const struct guard *guard, int family, const unsigned char *address)
+/* -- IPv4 inside IPv6 -------------------------------------------------------------------------- */
+
+enum { EMBEDDED_MAX = 4 };
+
+/*
+ * RFC 6052 section 2.2: where the IPv4 address stands depends on the prefix length that the
+ * operator of the translator chose. Here for /48, /56, /64 and /96; bits 64 to 71 are left out.
+ */
+static const unsigned char nat64_places[EMBEDDED_MAX][4] = {
+    {6, 7, 9, 10}, {7, 9, 10, 11}, {9, 10, 11, 12}, {12, 13, 14, 15}};
+
+/* The IPv4 addresses that an IPv6 address leads to, or may lead to; returns how many. */
+static unsigned embedded(const struct rule *rule, const unsigned char *address,
+                         unsigned char ret[static EMBEDDED_MAX][4])
 {
-    for (size_t i = 0; i < guard->allow_count; i++) {
-        if (net_contains(&guard->allow[i], family, address))
+    switch (rule->verdict) {
+    case PUBLIC:
+    case REFUSED:
+        return 0;
+    case EMBEDS_AT_2:
+        memcpy(ret[0], address + 2, 4);
+        return 1;
+    case EMBEDS_AT_12:
+        memcpy(ret[0], address + 12, 4);
+        return 1;
+    case EMBEDS_TEREDO:
+        memcpy(ret[0], address + 4, 4);
+        for (size_t i = 0; i < 4; i++)
+            ret[1][i] = (unsigned char)~address[12 + i];
+        return 2;
+    case REFUSED_NAT64:
+        for (size_t i = 0; i < EMBEDDED_MAX; i++) {
+            for (size_t j = 0; j < 4; j++)
+                ret[i][j] = address[nat64_places[i][j]];
+        }
+        return EMBEDDED_MAX;
+    }
+    return 0;
+}
+
+/* -- the judgement ----------------------------------------------------------------------------- */
+
+/* Why the table refuses the address, or NULL. */
+static const char *judge(const struct guard *guard, int family, const unsigned char *address)
+{
+    const struct rule *rule = rule_of(guard, family, address);
+    unsigned char inner[EMBEDDED_MAX][4];
+
+    if (rule->verdict == REFUSED || rule->verdict == REFUSED_NAT64)
+        return rule->reason;
+    unsigned count = embedded(rule, address, inner);
+    for (unsigned i = 0; i < count; i++) {
+        const struct rule *inner_rule = rule_of(guard, AF_INET, inner[i]);
+
+        if (inner_rule->verdict != PUBLIC)
+            return inner_rule->reason;
+    }
+    return NULL;
+}
+
+static bool is_listed(const struct net *nets, size_t count, int family,
+                      const unsigned char *address)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (net_contains(&nets[i], family, address))
             return true;
     }
     return false;
+}
+
+static bool is_denied(const struct guard *guard, int family, const unsigned char *address)
+{
+    const struct net *deny = guard->listed + guard->allow_count;
+    unsigned char inner[EMBEDDED_MAX][4];
+
+    if (guard->deny_count == 0)
+        return false;
+    if (is_listed(deny, guard->deny_count, family, address))
+        return true;
+    unsigned count = embedded(rule_of(guard, family, address), address, inner);
+    for (unsigned i = 0; i < count; i++) {
+        if (is_listed(deny, guard->deny_count, AF_INET, inner[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Why there may be no connection, or NULL. `port` is in host byte order. */
+static const char *refusal(const struct guard *guard, int family, const unsigned char *address,
+                           uint16_t port)
+{
+    const char *reason;
+
+    if (is_denied(guard, family, address))
+        return "address in a denied network";
+    if (is_listed(guard->listed, guard->allow_count, family, address))
+        return NULL;
+    reason = judge(guard, family, address);
+    if (reason)
+        return reason;
+    if (!(guard->open_ports[port / 8] & (1 << port % 8)))
+        return "port that is not open to fetches";
+    return NULL;
 }
 
 bool guard_allows(const struct guard *guard, const struct sockaddr *address,
                   const char **ret_reason)
 {
     int family = address->sa_family;
+    const char *reason = "not an IP address";
     unsigned char ip[16];
-    const char *reason;
+    in_port_t port;
 
     /* Copied out: what libcurl hands over is a sockaddr that is larger than its type says. */
     if (family == AF_INET) {
         memcpy(ip, (const char *)address + offsetof(struct sockaddr_in, sin_addr), 4);
+        memcpy(&port, (const char *)address + offsetof(struct sockaddr_in, sin_port), sizeof port);
+        reason = refusal(guard, AF_INET, ip, ntohs(port));
     } else if (family == AF_INET6) {
         memcpy(ip, (const char *)address + offsetof(struct sockaddr_in6, sin6_addr), 16);
-        if (net_contains(&mapped, AF_INET6, ip)) {
-            family = AF_INET;
-            memmove(ip, ip + 12, 4);
-        }
-    } else {
-        if (ret_reason)
-            *ret_reason = "not an IP address";
-        return false;
+        memcpy(&port, (const char *)address + offsetof(struct sockaddr_in6, sin6_port),
+               sizeof port);
+        reason = net_contains(&mapped, AF_INET6, ip) ? refusal(guard, AF_INET, ip + 12, ntohs(port))
+                                                     : refusal(guard, AF_INET6, ip, ntohs(port));
     }
-
-    if (is_listed(guard, family, ip))
-        return true;
-    reason = judge(guard, family, ip);
     if (reason && ret_reason)
         *ret_reason = reason;
     return !reason;

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 /* A network in CIDR notation (RFC 4632 section 3.1, RFC 4291 section 2.3). */
@@ -40,23 +41,38 @@ bool net_contains(const struct net *net, int family, const unsigned char *addres
 /* Immutable once made, so that any thread may ask it without a lock. */
 struct guard;
 
+/* Everything is copied; pointers may be NULL where the count is 0. */
+struct guard_options {
+    const struct net *allow, *deny;
+    size_t allow_count, deny_count;
+    const uint16_t *ports; /* host byte order, beside GUARD_PORTS */
+    size_t port_count;
+};
+
+/* The ports that are open anyway. */
+#define GUARD_PORTS 80, 443, 8080, 8443
+
 /*
- * Makes a guard that allows public addresses and those in the `count` networks of `allow`, which
- * are copied (`allow` may be NULL when `count` is 0). A listed network that lies within
- * ::ffff:0:0/96 stands for the IPv4 network it maps.
+ * Makes a guard that allows public addresses at the usual ports and those given, and addresses in
+ * the networks of `allow` at any port; what lies in `deny` is refused, also where it is public or
+ * listed in `allow`. A listed network that lies within ::ffff:0:0/96 stands for the IPv4 network it
+ * maps. An IPv4 network in `deny` also refuses the IPv6 addresses that lead to it (6to4, Teredo,
+ * NAT64, IPv4-compatible), or that may: behind a local-use NAT64 prefix the IPv4 address can stand
+ * in four places.
  *
  * Returns 0 and the guard, which the caller owns; -EINVAL for a network that net_parse would not
- * have made; -ENOMEM.
+ * have made, or port 0; -ENOMEM.
  */
-int guard_new(const struct net *allow, size_t count, struct guard **ret_guard);
+int guard_new(const struct guard_options *options, struct guard **ret_guard);
 
 /* Frees a guard that nobody uses any more. NULL is fine. */
 void guard_free(struct guard *guard);
 
 /*
- * Whether a connection to `address` (a complete sockaddr_in or sockaddr_in6) may be opened. Where
- * it may not, `*ret_reason` (NULL: not wanted) becomes a static text that names the kind of
- * address; it is left alone otherwise. Never blocks or allocates. Any thread.
+ * Whether a connection to `address` (a complete sockaddr_in or sockaddr_in6, port and all) may be
+ * opened. Where it may not, `*ret_reason` (NULL: not wanted) becomes a static text that names the
+ * kind of address, or says that the port is not open; it is left alone otherwise. Never blocks or
+ * allocates. Any thread.
  *
  * - An IPv4-mapped address is the IPv4 address: the same rules and the same allow list hold.
  * - IPv4-compatible, 6to4, Teredo and NAT64 addresses are judged by the IPv4 address they lead to,

@@ -19,7 +19,9 @@ static void check_config(const struct config *config)
     FUZZ_CHECK(config->max_body_bytes <= UINT32_MAX); /* url_entry counts in 32 bits */
     FUZZ_CHECK(config->listen.ss_family == AF_INET || config->listen.ss_family == AF_INET6);
     FUZZ_CHECK(config_user_agent_valid(bytes_cstr(config->user_agent)));
-    FUZZ_CHECK(guard_new(config->allow_net, config->allow_net_count, &guard) == 0);
+    FUZZ_CHECK(guard_new(&(struct guard_options){.allow = config->allow_net,
+                                                 .allow_count = config->allow_net_count},
+                         &guard) == 0);
     guard_free(guard);
     options_init(&options, config);
     FUZZ_CHECK(strcmp(options.user_agent, config->user_agent) == 0);
