@@ -1,77 +1,82 @@
-#include "server/config.h"
+#include "server/config_internal.h"
 #include "server/problem.h"
 #include "server/version.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 /* -- the table --------------------------------------------------------------------------------- */
 
-enum value_kind {
-    VALUE_NUMBER,  /* uint64_t, from minimum to maximum */
-    VALUE_CHOICE,  /* an enum: the place of the word in `choices` */
-    VALUE_FLAG,    /* bool; takes no value on the command line */
-    VALUE_ADDRESS, /* listen, listen_len */
-    VALUE_NETS,    /* allow_net, allow_net_count; repeatable, and a list with commas */
-    VALUE_AGENT,   /* user_agent */
-    VALUE_ACTION   /* action becomes `minimum`; not in the environment */
-};
-
-struct option_spec {
-    const char *name;     /* without the dashes */
-    const char *argument; /* as --help shows it; NULL: takes none */
-    enum value_kind kind;
-    size_t offset; /* VALUE_NUMBER, VALUE_CHOICE, VALUE_FLAG: into struct config */
-    uint64_t minimum, maximum;
-    const char *initial; /* the default, as it would be written; NULL: none or found out */
-    const char *help;
-    const char *choices[5]; /* NULL-terminated */
-};
-
 enum { MAX_WORKERS = 256, DAY_MS = 86400000, HOUR_MS = 3600000 };
 
 /* clang-format off */
-#define NUMBER(name, field, lowest, highest, initially, words)                                     \
-    {name, "N", VALUE_NUMBER, offsetof(struct config, field), lowest, highest, initially, words,   \
-     {0}}
-#define CHOICE(name, argument, field, initially, words, ...)                                       \
-    {name, argument, VALUE_CHOICE, offsetof(struct config, field), 0, 0, initially, words,         \
-     {__VA_ARGS__}}
-#define FLAG(name, field, words)                                                                   \
-    {name, NULL, VALUE_FLAG, offsetof(struct config, field), 0, 0, NULL, words, {0}}
-#define SPECIAL(name, argument, kind, initially, words)                                            \
-    {name, argument, kind, 0, 0, 0, initially, words, {0}}
-#define ACTION(name, act, words)                                                                   \
-    {name, NULL, VALUE_ACTION, 0, act, 0, NULL, words, {0}}
+#define AT(field) .offset = offsetof(struct config, field)
+#define NUMBER(name_, field, lowest, highest, initially, words)                                    \
+    {.name = name_, .argument = "N", .kind = VALUE_NUMBER, AT(field), .minimum = lowest,           \
+     .maximum = highest, .initial = initially, .help = words}
+#define CHOICE(name_, argument_, field, initially, words, ...)                                     \
+    {.name = name_, .argument = argument_, .kind = VALUE_CHOICE, AT(field), .initial = initially,  \
+     .help = words, .choices = {__VA_ARGS__}}
+#define FLAG(name_, field, words)                                                                  \
+    {.name = name_, .kind = VALUE_FLAG, AT(field), .help = words}
+#define SWITCH(name_, field, initially, words)                                                     \
+    {.name = name_, .argument = "on|off", .kind = VALUE_SWITCH, AT(field), .initial = initially,   \
+     .help = words}
+#define SPECIAL(name_, argument_, kind_, field, initially, words)                                  \
+    {.name = name_, .argument = argument_, .kind = kind_, AT(field), .initial = initially,         \
+     .help = words}
+#define LIST(name_, argument_, kind_, field, words)                                                \
+    {.name = name_, .argument = argument_, .kind = kind_, AT(field),                               \
+     .count = offsetof(struct config, field##_count), .help = words}
+#define ACTION(name_, act, words)                                                                  \
+    {.name = name_, .kind = VALUE_ACTION, .minimum = act, .help = words}
 /* clang-format on */
 
 static const struct option_spec options[] = {
-    SPECIAL("listen", "ADDR:PORT", VALUE_ADDRESS, "127.0.0.1:8080",
+    SPECIAL("listen", "ADDR:PORT", VALUE_ADDRESS, listen, "127.0.0.1:8080",
             "address to answer on; [::1]:8080 for IPv6, port 0 for a free one"),
     NUMBER("workers", workers, 1, MAX_WORKERS, NULL, "parser processes [one for each CPU]"),
     NUMBER("concurrency", concurrency, 1, 65536, "256", "fetches in flight in the whole daemon"),
     NUMBER("per-host", per_host, 1, 1024, "6", "connections to one origin, shared by all batches"),
+    NUMBER("host-delay-ms", host_delay_ms, 0, HOUR_MS, "0",
+           "time between the starts of two fetches from one origin"),
     NUMBER("timeout-ms", timeout_ms, 1, DAY_MS, "30000",
            "time for a whole fetch, redirects included"),
     NUMBER("connect-timeout-ms", connect_timeout_ms, 1, DAY_MS, "10000",
            "time for a connection, TLS included"),
+    NUMBER("low-speed-bytes", low_speed_bytes, 0, 1 << 30, "32",
+           "bytes a second; a fetch that is slower for --low-speed-ms is given up; 0: never"),
+    NUMBER("low-speed-ms", low_speed_ms, 1000, DAY_MS, "10000",
+           "time that a fetch may be slower than --low-speed-bytes"),
     NUMBER("max-page-bytes", max_page_bytes, 1, 1 << 30, "10485760",
            "size of a page, as received and again when decompressed"),
     NUMBER("max-redirects", max_redirects, 0, 100, "10", "redirects that one fetch follows"),
     NUMBER("retries", retries, 0, 20, "2", "further attempts after a retryable error"),
-    SPECIAL("user-agent", "TEXT", VALUE_AGENT, "skimd/" SKIMD_VERSION,
+    SPECIAL("user-agent", "TEXT", VALUE_AGENT, user_agent, "skimd/" SKIMD_VERSION,
             "the User-Agent that pages are asked with"),
-    SPECIAL("allow-net", "CIDR", VALUE_NETS, NULL,
-            "fetch from this network too, although it is private, loopback or otherwise refused "
-            "(repeatable)"),
+    SWITCH("robots", robots, "off", "obey robots.txt in every batch"),
+    SWITCH("early-stop", early_stop, "on",
+           "end a transfer when the fields that were asked for are known"),
+    LIST("allow-net", "CIDR", VALUE_NETS, allow_net,
+         "fetch from this network too, at any port, although it is private, loopback or otherwise "
+         "refused (repeatable)"),
+    LIST("deny-net", "CIDR", VALUE_NETS, deny_net,
+         "never fetch from this network, not even where it is allowed (repeatable)"),
+    LIST("allow-port", "N", VALUE_PORTS, allow_port,
+         "fetch from this port too, beside 80, 443, 8080 and 8443 (repeatable)"),
+    SPECIAL("dns-server", "ADDR[:PORT]", VALUE_SERVERS, dns_servers, NULL,
+            "name server to ask, instead of the system's (repeatable)"),
+    SPECIAL("proxy", "URL", VALUE_PROXY, proxy, NULL,
+            "fetch through this proxy: http, https, socks4a or socks5h"),
+    SPECIAL("ca-file", "FILE", VALUE_FILE, ca_file, NULL,
+            "certificates to trust (PEM), instead of the system's"),
+    FLAG("allow-insecure", allow_insecure, "let a batch ask that certificates are not verified"),
     NUMBER("max-batch-urls", max_batch_urls, 1, 100000000, "1000000",
            "URLs in one batch; more is answered 413"),
     NUMBER("max-body-bytes", max_body_bytes, 1, UINT32_MAX, "268435456",
@@ -102,208 +107,6 @@ static_assert(sizeof(enum log_format) == sizeof(unsigned) &&
                   sizeof(enum log_level) == sizeof(unsigned),
               "an enum is as large as unsigned");
 
-/* -- values ------------------------------------------------------------------------------------ */
-
-/* One value on its way into the configuration. */
-struct setting {
-    const struct option_spec *option;
-    const char *source; /* how the user wrote it: "--workers" or "SKIMD_WORKERS" */
-    struct bytes value;
-    char *message; /* CONFIG_MESSAGE_SIZE bytes */
-};
-
-static int refuse(char *message, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int refuse(char *message, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(message, CONFIG_MESSAGE_SIZE, format, args);
-    va_end(args);
-    return -EINVAL;
-}
-
-static int refuse_value(const struct setting *s, const char *what_is_right)
-{
-    char quoted[PROBLEM_QUOTE_SIZE];
-
-    return refuse(s->message, "skimd: %s: %s is not %s", s->source, problem_quote(quoted, s->value),
-                  what_is_right);
-}
-
-bool config_number(struct bytes text, uint64_t *ret)
-{
-    uint64_t number = 0;
-
-    if (text.len == 0)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned digit = (unsigned)(unsigned char)text.ptr[i] - '0';
-
-        if (digit > 9 || __builtin_mul_overflow(number, 10, &number) ||
-            __builtin_add_overflow(number, digit, &number))
-            return false;
-    }
-    *ret = number;
-    return true;
-}
-
-bool config_user_agent_valid(struct bytes text)
-{
-    if (text.len == 0 || text.len > CONFIG_USER_AGENT_MAX || bytes_trim(text).len != text.len)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-
-        if ((c < 0x20 && c != '\t') || c == 0x7F)
-            return false;
-    }
-    return true;
-}
-
-static int set_number(struct config *config, const struct setting *s)
-{
-    const struct option_spec *option = s->option;
-    uint64_t number;
-    char right[80];
-
-    if (!config_number(s->value, &number) || number < option->minimum || number > option->maximum) {
-        snprintf(right, sizeof right, "a whole number from %llu to %llu",
-                 (unsigned long long)option->minimum, (unsigned long long)option->maximum);
-        return refuse_value(s, right);
-    }
-    memcpy((char *)config + option->offset, &number, sizeof number);
-    return 0;
-}
-
-static int set_choice(struct config *config, const struct setting *s)
-{
-    const struct option_spec *option = s->option;
-    char right[80] = "one of";
-
-    for (unsigned i = 0; option->choices[i]; i++) {
-        if (bytes_equal(s->value, bytes_cstr(option->choices[i]))) {
-            memcpy((char *)config + option->offset, &i, sizeof i);
-            return 0;
-        }
-        size_t used = strlen(right);
-        snprintf(right + used, sizeof right - used, "%s %s", i ? "," : "", option->choices[i]);
-    }
-    return refuse_value(s, right);
-}
-
-static int set_flag(struct config *config, const struct setting *s)
-{
-    static const char *const words[] = {"off", "on", "false", "true", "0", "1", "no", "yes"};
-
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (bytes_equal_nocase(s->value, bytes_cstr(words[i]))) {
-            bool on = i % 2 == 1;
-            memcpy((char *)config + s->option->offset, &on, sizeof on);
-            return 0;
-        }
-    }
-    return refuse_value(s, "on or off");
-}
-
-static int set_address(struct config *config, const struct setting *s)
-{
-    static const char right[] = "ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080";
-    const char *colon = s->value.len ? memrchr(s->value.ptr, ':', s->value.len) : NULL;
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    char address[INET6_ADDRSTRLEN];
-    uint64_t port;
-
-    if (!colon)
-        return refuse_value(s, right);
-    struct bytes host = bytes_of(s->value.ptr, (size_t)(colon - s->value.ptr));
-    if (!config_number(bytes_of(colon + 1, s->value.len - host.len - 1), &port) ||
-        port > UINT16_MAX)
-        return refuse_value(s, right);
-    bool bracketed = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
-    if (bracketed)
-        host = bytes_of(host.ptr + 1, host.len - 2);
-    if (host.len >= sizeof address || memchr(host.ptr, '\0', host.len))
-        return refuse_value(s, right);
-    memcpy(address, host.ptr, host.len);
-    address[host.len] = '\0';
-
-    if (bracketed ? inet_pton(AF_INET6, address, &v6.sin6_addr) != 1
-                  : inet_pton(AF_INET, address, &v4.sin_addr) != 1)
-        return refuse_value(s, right);
-    v4.sin_port = v6.sin6_port = htons((uint16_t)port);
-    config->listen_len = bracketed ? sizeof v6 : sizeof v4;
-    config->listen = (struct sockaddr_storage){0};
-    memcpy(&config->listen, bracketed ? (void *)&v6 : (void *)&v4, config->listen_len);
-    return 0;
-}
-
-static int add_net(struct config *config, const struct setting *s)
-{
-    char text[64]; /* longer than any address with its prefix length */
-    struct net net;
-
-    if (s->value.len >= sizeof text || s->value.len == 0)
-        return refuse_value(
-            s, "a network such as 10.0.0.0/8 or fd00::/8, no bit set behind the prefix");
-    memcpy(text, s->value.ptr, s->value.len);
-    text[s->value.len] = '\0';
-    if (net_parse(text, &net) < 0)
-        return refuse_value(
-            s, "a network such as 10.0.0.0/8 or fd00::/8, no bit set behind the prefix");
-
-    struct net *grown =
-        reallocarray(config->allow_net, config->allow_net_count + 1, sizeof *config->allow_net);
-    if (!grown) {
-        refuse(s->message, "skimd: out of memory");
-        return -ENOMEM;
-    }
-    config->allow_net = grown;
-    config->allow_net[config->allow_net_count++] = net;
-    return 0;
-}
-
-static int add_nets(struct config *config, const struct setting *s)
-{
-    struct bytes rest = s->value;
-
-    do {
-        struct setting one = *s;
-        one.value = bytes_trim(bytes_split(&rest, ','));
-        int error = add_net(config, &one);
-        if (error < 0)
-            return error;
-    } while (rest.ptr);
-    return 0;
-}
-
-static int set_value(struct config *config, const struct setting *s)
-{
-    switch (s->option->kind) {
-    case VALUE_NUMBER:
-        return set_number(config, s);
-    case VALUE_CHOICE:
-        return set_choice(config, s);
-    case VALUE_FLAG:
-        return set_flag(config, s);
-    case VALUE_ADDRESS:
-        return set_address(config, s);
-    case VALUE_NETS:
-        return add_nets(config, s);
-    case VALUE_AGENT:
-        if (!config_user_agent_valid(s->value))
-            return refuse_value(s, "a header value: 1 to 255 bytes without control characters");
-        config->user_agent = s->value.ptr;
-        return 0;
-    case VALUE_ACTION:
-        config->action = (enum config_action)s->option->minimum;
-        return 0;
-    }
-    return -EINVAL;
-}
-
 /* -- where values come from -------------------------------------------------------------------- */
 
 static const struct option_spec *option_named(struct bytes name)
@@ -323,8 +126,8 @@ static int read_arguments(struct config *config, int argc, char **argv, bool see
 
     for (int i = 1; i < argc && config->action == CONFIG_RUN; i++) {
         if (strncmp(argv[i], "--", 2) != 0 || argv[i][2] == '\0')
-            return refuse(message, "skimd: %s: not an option; skimd --help lists them",
-                          problem_quote(quoted, bytes_cstr(argv[i])));
+            return config_refuse(message, "skimd: %s: not an option; skimd --help lists them",
+                                 problem_quote(quoted, bytes_cstr(argv[i])));
 
         struct bytes value = bytes_cstr(argv[i] + 2);
         struct bytes name = bytes_split(&value, '=');
@@ -332,21 +135,21 @@ static int read_arguments(struct config *config, int argc, char **argv, bool see
         char source[32];
 
         if (!option)
-            return refuse(message, "skimd: %s: no such option; skimd --help lists them",
-                          problem_quote(quoted, bytes_of(argv[i], name.len + 2)));
+            return config_refuse(message, "skimd: %s: no such option; skimd --help lists them",
+                                 problem_quote(quoted, bytes_of(argv[i], name.len + 2)));
         snprintf(source, sizeof source, "--%s", option->name);
         if (!option->argument && value.ptr)
-            return refuse(message, "skimd: %s takes no value", source);
+            return config_refuse(message, "skimd: %s takes no value", source);
         if (!option->argument)
             value = BYTES("on");
         else if (!value.ptr && ++i < argc)
             value = bytes_cstr(argv[i]);
         else if (!value.ptr)
-            return refuse(message, "skimd: %s needs a value: %s %s", source, source,
-                          option->argument);
+            return config_refuse(message, "skimd: %s needs a value: %s %s", source, source,
+                                 option->argument);
 
         seen[option - options] = true;
-        int error = set_value(config, &(struct setting){option, source, value, message});
+        int error = config_set_value(config, &(struct setting){option, source, value, message});
         if (error < 0)
             return error;
     }
@@ -389,7 +192,7 @@ static int read_environment(struct config *config, char **envp, const bool seen[
         if (!value)
             continue;
         int error =
-            set_value(config, &(struct setting){option, source, bytes_cstr(value), message});
+            config_set_value(config, &(struct setting){option, source, bytes_cstr(value), message});
         if (error < 0)
             return error;
     }
@@ -435,10 +238,10 @@ int config_parse(struct config *ret, int argc, char **argv, char **envp,
         error = read_environment(&config, envp, seen, message);
     if (error == 0 && config.action == CONFIG_RUN && !listens_on_loopback(&config) &&
         !config.insecure_no_auth)
-        error = refuse(message,
-                       "skimd: --listen: other machines could reach this address and nothing asks "
-                       "callers who they are; listen on 127.0.0.1 or [::1], or add "
-                       "--insecure-no-auth");
+        error = config_refuse(
+            message, "skimd: --listen: other machines could reach this address and nothing asks "
+                     "callers who they are; listen on 127.0.0.1 or [::1], or add "
+                     "--insecure-no-auth");
     if (error < 0) {
         config_free(&config);
         return error;
@@ -450,8 +253,13 @@ int config_parse(struct config *ret, int argc, char **argv, char **envp,
 void config_free(struct config *config)
 {
     free(config->allow_net);
-    config->allow_net = NULL;
-    config->allow_net_count = 0;
+    free(config->deny_net);
+    free(config->allow_port);
+    free(config->dns_servers);
+    config->allow_net = config->deny_net = NULL;
+    config->allow_port = NULL;
+    config->dns_servers = NULL;
+    config->allow_net_count = config->deny_net_count = config->allow_port_count = 0;
 }
 
 /* -- help -------------------------------------------------------------------------------------- */

@@ -30,14 +30,26 @@ struct config {
     uint64_t workers;
     uint64_t concurrency;
     uint64_t per_host;
+    uint64_t host_delay_ms;
     uint64_t timeout_ms;
     uint64_t connect_timeout_ms;
+    uint64_t low_speed_bytes; /* a second; 0: a fetch may be as slow as it likes */
+    uint64_t low_speed_ms;
     uint64_t max_page_bytes;
     uint64_t max_redirects;
     uint64_t retries;
-    const char *user_agent; /* borrowed from argv, envp or static */
-    struct net *allow_net;  /* owned */
-    size_t allow_net_count;
+    bool robots;
+    bool early_stop;
+    /* Texts are borrowed from argv, envp or static; what is owned says so. */
+    const char *user_agent;
+    struct net *allow_net, *deny_net; /* owned */
+    size_t allow_net_count, deny_net_count;
+    uint16_t *allow_port; /* owned; host byte order, none is 0 */
+    size_t allow_port_count;
+    char *dns_servers;   /* owned; "127.0.0.1:5353,[::1]:53"; NULL: those of the system */
+    const char *proxy;   /* URL, of a kind that looks names up itself; NULL: none */
+    const char *ca_file; /* NULL: the certificates of the system */
+    bool allow_insecure;
 
     uint64_t max_batch_urls;
     uint64_t max_body_bytes;

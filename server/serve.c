@@ -141,7 +141,11 @@ static bool build(struct daemon *d)
     int rc = guard_new(
         &(struct guard_options){
             .allow = c->allow_net,
+            .deny = c->deny_net,
             .allow_count = c->allow_net_count,
+            .deny_count = c->deny_net_count,
+            .ports = c->allow_port,
+            .port_count = c->allow_port_count,
         },
         &d->guard);
     if (rc < 0) {

@@ -28,8 +28,8 @@ static int parse(struct config *ret, const char *const *words, const char *const
     } envp = {.constant = environment};
     message[0] = '\0';
     int error = config_parse(ret, argc, argv, environment ? envp.given : none, message);
-    if (error == 0 && ret->user_agent)
-        ret->user_agent = NULL; /* it may point into `storage`; its own test looks at it */
+    if (error == 0) /* they may point into `storage`; a test of their own looks at them */
+        ret->user_agent = ret->proxy = ret->ca_file = NULL;
     return error;
 }
 
@@ -69,9 +69,18 @@ START_TEST(the_defaults_are_those_of_the_api)
     ck_assert_uint_eq(config.max_body_bytes, 268435456);
     ck_assert_uint_eq(config.grace_ms, 8000);
     ck_assert_uint_eq(config.header_timeout_ms, 10000);
+    ck_assert_uint_eq(config.host_delay_ms, 0);
+    ck_assert_uint_eq(config.low_speed_bytes, 32);
+    ck_assert_uint_eq(config.low_speed_ms, 10000);
     ck_assert_uint_eq(config.allow_net_count, 0);
+    ck_assert_uint_eq(config.deny_net_count, 0);
+    ck_assert_uint_eq(config.allow_port_count, 0);
+    ck_assert_ptr_null(config.dns_servers);
     ck_assert_int_eq(config.log_level, LOG_LEVEL_INFO);
     ck_assert(!config.insecure_no_auth);
+    ck_assert(!config.allow_insecure);
+    ck_assert(!config.robots);
+    ck_assert(config.early_stop);
 }
 END_TEST
 
@@ -113,6 +122,109 @@ START_TEST(networks_repeat_on_the_command_line_and_have_commas_in_the_environmen
     ck_assert_int_eq(config.allow_net[0].address[0], 127);
     ck_assert_uint_eq(config.allow_net[1].prefix_len, 16);
     config_free(&config);
+}
+END_TEST
+
+START_TEST(denied_networks_are_a_list_of_their_own)
+{
+    static const char *const environment[] = {"SKIMD_DENY_NET=8.8.8.0/24,2001:db8::/32", NULL};
+    struct config config = parsed(WORDS("--allow-net=10.0.0.0/8"), environment);
+
+    ck_assert_uint_eq(config.allow_net_count, 1);
+    ck_assert_uint_eq(config.deny_net_count, 2);
+    ck_assert_int_eq(config.deny_net[0].address[0], 8);
+    ck_assert_uint_eq(config.deny_net[1].prefix_len, 32);
+    config_free(&config);
+}
+END_TEST
+
+static void ck_ports(const struct config *config, const uint16_t *expected, size_t count)
+{
+    ck_assert_uint_eq(config->allow_port_count, count);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_uint_eq(config->allow_port[i], expected[i]);
+}
+
+START_TEST(ports_repeat_and_have_commas)
+{
+    static const char *const environment[] = {"SKIMD_ALLOW_PORT=81", NULL};
+    struct config config =
+        parsed(WORDS("--allow-port=8000, 1", "--allow-port", "65535"), environment);
+
+    ck_ports(&config, (uint16_t[]){8000, 1, 65535}, 3);
+    config_free(&config);
+    ck_assert_uint_eq(config.allow_port_count, 0);
+    config = parsed(NO_WORDS, environment);
+    ck_ports(&config, (uint16_t[]){81}, 1);
+    config_free(&config);
+}
+END_TEST
+
+START_TEST(name_servers_are_one_text_in_which_each_has_its_port)
+{
+    static const char *const environment[] = {"SKIMD_DNS_SERVER=192.0.2.1, [::1]", NULL};
+    struct config config =
+        parsed(WORDS("--dns-server=127.0.0.1:5353,2001:DB8:0::1", "--dns-server", "[::1]:5300"),
+               environment);
+
+    ck_assert_str_eq(config.dns_servers, "127.0.0.1:5353,[2001:db8::1]:53,[::1]:5300");
+    config_free(&config);
+    ck_assert_ptr_null(config.dns_servers);
+    config = parsed(NO_WORDS, environment);
+    ck_assert_str_eq(config.dns_servers, "192.0.2.1:53,[::1]:53");
+    config_free(&config);
+}
+END_TEST
+
+static const char *const bad_servers[] = {
+    "",        "a.example",          "192.0.2.1:", "192.0.2.1:0",    "192.0.2.1:65536",
+    "[::1]:0", "[::1]5353",          "[::1",       "[192.0.2.1]:53", "fe80::1%lo",
+    "127.1",   "192.0.2.1 192.0.2.2"};
+
+START_TEST(a_name_server_is_an_address)
+{
+    struct config config;
+    char expected[256];
+
+    snprintf(expected, sizeof expected,
+             "skimd: --dns-server: \"%s\" is not an address such as 192.0.2.1, 127.0.0.1:5353 or "
+             "[::1]:53",
+             bad_servers[_i]);
+    ck_assert_int_eq(parse(&config,
+                           WORDS("--dns-server=192.0.2.9", "--dns-server", bad_servers[_i]), NULL,
+                           message),
+                     -EINVAL);
+    ck_assert_str_eq(message, expected);
+}
+END_TEST
+
+START_TEST(a_switch_is_on_or_off)
+{
+    static const char *const environment[] = {"SKIMD_ROBOTS=on", "SKIMD_EARLY_STOP=0",
+                                              "SKIMD_ALLOW_INSECURE=true", NULL};
+    struct config config = parsed(WORDS("--robots", "on", "--early-stop=off"), NULL);
+
+    ck_assert(config.robots);
+    ck_assert(!config.early_stop);
+    ck_assert(!config.allow_insecure);
+    config = parsed(NO_WORDS, environment);
+    ck_assert(config.robots);
+    ck_assert(!config.early_stop);
+    ck_assert(config.allow_insecure);
+    config = parsed(WORDS("--robots=off", "--allow-insecure"), environment);
+    ck_assert(!config.robots);
+    ck_assert(config.allow_insecure);
+}
+END_TEST
+
+START_TEST(politeness_and_patience_are_numbers)
+{
+    struct config config = parsed(
+        WORDS("--host-delay-ms=3600000", "--low-speed-bytes=0", "--low-speed-ms=1000"), NULL);
+
+    ck_assert_uint_eq(config.host_delay_ms, 3600000);
+    ck_assert_uint_eq(config.low_speed_bytes, 0);
+    ck_assert_uint_eq(config.low_speed_ms, 1000);
 }
 END_TEST
 
@@ -178,7 +290,24 @@ static const struct {
     {{"--retries="}, "skimd: --retries: \"\" is not a whole number from 0 to 20"},
     {{"--retries"}, "skimd: --retries needs a value: --retries N"},
     {{"--insecure-no-auth=yes"}, "skimd: --insecure-no-auth takes no value"},
-    {{"--robots", "on"}, "skimd: \"--robots\": no such option; skimd --help lists them"},
+    {{"--robots"}, "skimd: --robots needs a value: --robots on|off"},
+    {{"--robots", "maybe"}, "skimd: --robots: \"maybe\" is not on or off"},
+    {{"--early-stop="}, "skimd: --early-stop: \"\" is not on or off"},
+    {{"--allow-insecure=on"}, "skimd: --allow-insecure takes no value"},
+    {{"--host-delay-ms=3600001"},
+     "skimd: --host-delay-ms: \"3600001\" is not a whole number from 0 to 3600000"},
+    {{"--low-speed-bytes=1073741825"},
+     "skimd: --low-speed-bytes: \"1073741825\" is not a whole number from 0 to 1073741824"},
+    {{"--low-speed-ms=999"},
+     "skimd: --low-speed-ms: \"999\" is not a whole number from 1000 to 86400000"},
+    {{"--allow-port=0"}, "skimd: --allow-port: \"0\" is not a port from 1 to 65535"},
+    {{"--allow-port=80,65536"}, "skimd: --allow-port: \"65536\" is not a port from 1 to 65535"},
+    {{"--allow-port=http"}, "skimd: --allow-port: \"http\" is not a port from 1 to 65535"},
+    {{"--allow-port=81,"}, "skimd: --allow-port: \"\" is not a port from 1 to 65535"},
+    {{"--deny-net=10.0.0.1/8"},
+     "skimd: --deny-net: \"10.0.0.1/8\" is not a network such as 10.0.0.0/8 or fd00::/8, no bit "
+     "set behind the prefix"},
+    {{"--ca-file="}, "skimd: --ca-file: \"\" is not the name of a file"},
     {{"--token-file=x"}, "skimd: \"--token-file\": no such option; skimd --help lists them"},
     {{"--worker", "1"}, "skimd: \"--worker\": no such option; skimd --help lists them"},
     {{"urls.txt"}, "skimd: \"urls.txt\": not an option; skimd --help lists them"},
@@ -261,19 +390,71 @@ START_TEST(the_user_agent_is_the_one_given)
 }
 END_TEST
 
+static const char *const proxies[] = {"http://proxy.example:3128", "HTTPS://u:p@proxy.example",
+                                      "socks4a://[::1]:1080", "socks5h://127.0.0.1"};
+
+START_TEST(a_proxy_and_a_ca_file_are_the_ones_given)
+{
+    char name[] = "skimd", file[] = "--ca-file=/etc/ssl/own.pem", proxy[128];
+    char *argv[] = {name, proxy, file, NULL}, *none[] = {NULL};
+    struct config config;
+
+    snprintf(proxy, sizeof proxy, "--proxy=%s", proxies[_i]);
+    ck_assert_int_eq(config_parse(&config, 3, argv, none, message), 0);
+    ck_assert_str_eq(config.proxy, proxies[_i]);
+    ck_assert_str_eq(config.ca_file, "/etc/ssl/own.pem");
+    ck_assert_int_eq(config_parse(&config, 1, argv, none, message), 0);
+    ck_assert_ptr_null(config.proxy);
+    ck_assert_ptr_null(config.ca_file);
+}
+END_TEST
+
+/* socks4:// and socks5:// have libcurl look names up. */
+static const char *const bad_proxies[] = {"",
+                                          "proxy.example:3128",
+                                          "socks4://127.0.0.1",
+                                          "socks5://127.0.0.1",
+                                          "ftp://127.0.0.1",
+                                          "http://",
+                                          "http:///x",
+                                          "http://u:secret@a b",
+                                          "http://a\x7f",
+                                          "http://\xc3\xbc.example"};
+
+START_TEST(another_kind_of_proxy_is_refused_and_not_shown)
+{
+    struct config config;
+
+    ck_assert_int_eq(parse(&config, WORDS("--proxy", bad_proxies[_i]), NULL, message), -EINVAL);
+    ck_assert_str_eq(message, "skimd: --proxy: not the URL of an http, https, socks4a or socks5h "
+                              "proxy, such as http://proxy.example:3128");
+}
+END_TEST
+
 START_TEST(help_names_every_option_within_80_columns)
 {
     static const char *const names[] = {"listen",
                                         "workers",
                                         "concurrency",
                                         "per-host",
+                                        "host-delay-ms",
                                         "timeout-ms",
                                         "connect-timeout-ms",
+                                        "low-speed-bytes",
+                                        "low-speed-ms",
                                         "max-page-bytes",
                                         "max-redirects",
                                         "retries",
                                         "user-agent",
+                                        "robots",
+                                        "early-stop",
                                         "allow-net",
+                                        "deny-net",
+                                        "allow-port",
+                                        "dns-server",
+                                        "proxy",
+                                        "ca-file",
+                                        "allow-insecure",
                                         "max-batch-urls",
                                         "max-body-bytes",
                                         "grace-ms",
@@ -313,6 +494,17 @@ Suite *suite_config(void)
     tcase_add_test(tests, a_value_follows_its_option_or_an_equals_sign);
     tcase_add_test(tests, the_command_line_wins_over_the_environment_and_that_over_the_default);
     tcase_add_test(tests, networks_repeat_on_the_command_line_and_have_commas_in_the_environment);
+    tcase_add_test(tests, denied_networks_are_a_list_of_their_own);
+    tcase_add_test(tests, ports_repeat_and_have_commas);
+    tcase_add_test(tests, name_servers_are_one_text_in_which_each_has_its_port);
+    tcase_add_loop_test(tests, a_name_server_is_an_address, 0,
+                        sizeof bad_servers / sizeof bad_servers[0]);
+    tcase_add_test(tests, a_switch_is_on_or_off);
+    tcase_add_test(tests, politeness_and_patience_are_numbers);
+    tcase_add_loop_test(tests, a_proxy_and_a_ca_file_are_the_ones_given, 0,
+                        sizeof proxies / sizeof proxies[0]);
+    tcase_add_loop_test(tests, another_kind_of_proxy_is_refused_and_not_shown, 0,
+                        sizeof bad_proxies / sizeof bad_proxies[0]);
     tcase_add_test(tests, an_ipv6_address_stands_in_brackets);
     tcase_add_loop_test(tests, an_address_that_others_can_reach_needs_a_word, 0,
                         sizeof open_addresses / sizeof open_addresses[0]);

@@ -4,10 +4,29 @@
  * printed; what is accepted can be run with.
  */
 #include "server/config.h"
+#include "server/endpoint.h"
 #include "server/options.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { STRINGS_MAX = 32 };
+
+/* Each server of the list is written as it would be written again. */
+static void check_servers(const char *text)
+{
+    struct bytes rest = bytes_cstr(text);
+    struct sockaddr_storage address;
+    socklen_t len;
+
+    do {
+        struct bytes server = bytes_split(&rest, ',');
+        struct buffer again = {0};
+
+        FUZZ_CHECK(endpoint_parse(server, ENDPOINT_NO_DEFAULT, &address, &len));
+        endpoint_write(&again, &address);
+        FUZZ_CHECK(bytes_equal(buffer_bytes(&again), server));
+        buffer_free(&again);
+    } while (rest.ptr);
+}
 
 static void check_config(const struct config *config)
 {
@@ -19,10 +38,19 @@ static void check_config(const struct config *config)
     FUZZ_CHECK(config->max_body_bytes <= UINT32_MAX); /* url_entry counts in 32 bits */
     FUZZ_CHECK(config->listen.ss_family == AF_INET || config->listen.ss_family == AF_INET6);
     FUZZ_CHECK(config_user_agent_valid(bytes_cstr(config->user_agent)));
+    FUZZ_CHECK(config->host_delay_ms <= 3600000 && config->low_speed_ms >= 1000);
     FUZZ_CHECK(guard_new(&(struct guard_options){.allow = config->allow_net,
-                                                 .allow_count = config->allow_net_count},
+                                                 .deny = config->deny_net,
+                                                 .allow_count = config->allow_net_count,
+                                                 .deny_count = config->deny_net_count,
+                                                 .ports = config->allow_port,
+                                                 .port_count = config->allow_port_count},
                          &guard) == 0);
     guard_free(guard);
+    FUZZ_CHECK(!config->proxy || strstr(config->proxy, "://"));
+    FUZZ_CHECK(!config->ca_file || config->ca_file[0]);
+    if (config->dns_servers)
+        check_servers(config->dns_servers);
     options_init(&options, config);
     FUZZ_CHECK(strcmp(options.user_agent, config->user_agent) == 0);
 }
