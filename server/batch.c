@@ -354,6 +354,7 @@ static void batch_drop(void *frame)
     stream_free(b->stream);
     scope_drop(b->scope);
     url_list_free(&b->urls);
+    options_free(&b->options);
     free(b);
 }
 
@@ -377,6 +378,7 @@ void batch_start(struct batches *all, struct exchange *x)
     options_init(&b->options, all->config);
     if (options_from_query(&b->options, all->config, exchange_query(x), &problem) < 0) {
         refuse(x, &problem);
+        options_free(&b->options);
         free(b);
         return;
     }

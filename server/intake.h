@@ -48,7 +48,7 @@ struct url_list {
  * what the query string said; "options" of a JSON body are added to it. Returns 0; *ret then owns
  * the body's memory and *body is empty. Else a negative errno with *problem filled in (413 above
  * max_batch_urls or max_body_bytes, 415, or 400 with the line, column or index that is wrong);
- * *ret is then untouched, the body still the caller's and *options of no use.
+ * *ret is then untouched, the body still the caller's and *options of no use but to be freed.
  *
  * Takes up to a second for 1,000,000 JSON items: made for a pool thread. Pure, reentrant.
  */

@@ -25,7 +25,7 @@
     X(NO_URLS, 400, PROBLEM_URN "no-urls", "The batch has no URLs")                                \
     X(UNKNOWN_OPTION, 400, PROBLEM_URN "unknown-option", "There is no such option")                \
     X(INVALID_OPTION, 400, PROBLEM_URN "invalid-option", "An option has a wrong value")            \
-    X(ABOVE_LIMIT, 400, PROBLEM_URN "above-limit", "An option is above the daemon's limit")        \
+    X(ABOVE_LIMIT, 400, PROBLEM_URN "above-limit", "An option is beyond the daemon's limit")       \
     X(UNAUTHORIZED, 401, "about:blank", "Unauthorized")                                            \
     X(NOT_FOUND, 404, "about:blank", "Not Found")                                                  \
     X(METHOD_NOT_ALLOWED, 405, "about:blank", "Method Not Allowed")                                \

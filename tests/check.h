@@ -44,6 +44,7 @@
     X(title)                                                                                       \
     X(page)                                                                                        \
     X(config)                                                                                      \
+    X(options)                                                                                     \
     X(intake)                                                                                      \
     X(problem)                                                                                     \
     X(record)                                                                                      \

@@ -1,4 +1,4 @@
-/* What a request says: its options and its URLs. */
+/* What the body of a request says. */
 #include "server/intake.h"
 #include "server/options.h"
 #include "tests/check.h"
@@ -21,196 +21,6 @@ static const struct config limits = {
 
 static struct problem problem;
 
-/* -- options ----------------------------------------------------------------------------------- */
-
-static int from_query(struct batch_options *ret, const char *query)
-{
-    options_init(ret, &limits);
-    return options_from_query(ret, &limits, bytes_cstr(query), &problem);
-}
-
-static int from_json(struct batch_options *ret, const char *text)
-{
-    json_error_t error;
-    json_t *value = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-
-    ck_assert_msg(value != NULL, "%s in %s", error.text, text);
-    options_init(ret, &limits);
-    int result = options_from_json(ret, &limits, value, &problem);
-    json_decref(value);
-    return result;
-}
-
-START_TEST(a_batch_that_chooses_nothing_has_the_daemons_limits)
-{
-    struct batch_options options;
-
-    ck_assert_int_eq(from_query(&options, ""), 0);
-    ck_assert_uint_eq(options.fields, FIELD_TITLE);
-    ck_assert_uint_eq(options.timeout_ms, limits.timeout_ms);
-    ck_assert_uint_eq(options.max_page_bytes, limits.max_page_bytes);
-    ck_assert_uint_eq(options.max_redirects, limits.max_redirects);
-    ck_assert_uint_eq(options.retries, limits.retries);
-    ck_assert_uint_eq(options.per_host, limits.per_host);
-    ck_assert_uint_eq(options.deadline_ms, 0);
-    ck_assert_int_eq(options.order, ORDER_COMPLETION);
-    ck_assert_str_eq(options.user_agent, "skimd/test");
-}
-END_TEST
-
-static void ck_chosen(const struct batch_options *options)
-{
-    ck_assert_uint_eq(options->fields, FIELD_TITLE);
-    ck_assert_uint_eq(options->timeout_ms, 500);
-    ck_assert_uint_eq(options->max_page_bytes, 1000);
-    ck_assert_uint_eq(options->max_redirects, 0);
-    ck_assert_uint_eq(options->retries, 1);
-    ck_assert_uint_eq(options->per_host, 2);
-    ck_assert_uint_eq(options->deadline_ms, 60000);
-    ck_assert_int_eq(options->order, ORDER_INPUT);
-    ck_assert_str_eq(options->user_agent, "My Bot/1.0 (a&b)");
-}
-
-START_TEST(a_query_string_sets_every_option)
-{
-    struct batch_options options;
-    int error = from_query(&options, "fields=title&timeout_ms=500&max_page_bytes=1000&"
-                                     "max_redirects=0&&retries=1&per_host=2&deadline_ms=60000&"
-                                     "order=input&user%5Fagent=My+Bot/1.0%20(a%26b)&");
-
-    ck_assert_msg(error == 0, "%s", problem.detail);
-    ck_chosen(&options);
-}
-END_TEST
-
-START_TEST(a_json_object_sets_every_option)
-{
-    struct batch_options options;
-    int error = from_json(&options,
-                          "{\"fields\": [\"title\"], \"timeout_ms\": 500, \"max_page_bytes\": 1000,"
-                          "\"max_redirects\": 0, \"retries\": 1, \"per_host\": 2,"
-                          "\"deadline_ms\": 60000, \"order\": \"input\","
-                          "\"user_agent\": \"My Bot/1.0 (a&b)\"}");
-
-    ck_assert_msg(error == 0, "%s", problem.detail);
-    ck_chosen(&options);
-}
-END_TEST
-
-#define KNOWN_OPTIONS                                                                              \
-    "fields, timeout_ms, max_page_bytes, max_redirects, retries, per_host, user_agent, order, "    \
-    "deadline_ms"
-
-struct option_mistake {
-    const char *text;
-    enum problem_kind kind;
-    const char *param;
-    const char *detail;
-};
-
-static const struct option_mistake query_mistakes[] = {
-    {"timeout=5", PROBLEM_UNKNOWN_OPTION, "",
-     "there is no option \"timeout\"; known: " KNOWN_OPTIONS},
-    {"robots=true", PROBLEM_UNKNOWN_OPTION, "",
-     "there is no option \"robots\"; known: " KNOWN_OPTIONS},
-    {"=1", PROBLEM_UNKNOWN_OPTION, "", "there is no option \"\"; known: " KNOWN_OPTIONS},
-    {"=", PROBLEM_UNKNOWN_OPTION, "", "there is no option \"\"; known: " KNOWN_OPTIONS},
-    {"timeout_ms=abc", PROBLEM_INVALID_OPTION, "timeout_ms",
-     "timeout_ms: \"abc\" is not a whole number from 1 to 30000"},
-    {"timeout_ms", PROBLEM_INVALID_OPTION, "timeout_ms",
-     "timeout_ms: \"\" is not a whole number from 1 to 30000"},
-    {"timeout_ms=0", PROBLEM_INVALID_OPTION, "timeout_ms",
-     "timeout_ms: \"0\" is not a whole number from 1 to 30000"},
-    {"timeout_ms=30001", PROBLEM_ABOVE_LIMIT, "timeout_ms",
-     "timeout_ms: 30001 is above this daemon's limit of 30000 (--timeout-ms)"},
-    {"retries=3", PROBLEM_ABOVE_LIMIT, "retries",
-     "retries: 3 is above this daemon's limit of 2 (--retries)"},
-    {"deadline_ms=604800001", PROBLEM_INVALID_OPTION, "deadline_ms",
-     "deadline_ms: \"604800001\" is not a whole number from 1 to 604800000"},
-    {"retries=1&retries=1", PROBLEM_INVALID_OPTION, "retries", "retries: given more than once"},
-    {"order=random", PROBLEM_INVALID_OPTION, "order",
-     "order: \"random\" is not \"completion\" or \"input\""},
-    {"fields=title,price", PROBLEM_INVALID_OPTION, "fields",
-     "fields: there is no field \"price\"; known: title"},
-    {"fields=", PROBLEM_INVALID_OPTION, "fields", "fields: there is no field \"\"; known: title"},
-    {"user_agent=a%0D%0Ab", PROBLEM_INVALID_OPTION, "user_agent",
-     "user_agent: \"a\\x0d\\x0ab\" is not a header value: 1 to 255 bytes without control "
-     "characters"},
-    {"user_agent=a%00b", PROBLEM_INVALID_OPTION, "user_agent",
-     "user_agent: \"a\\x00b\" is not a header value: 1 to 255 bytes without control characters"},
-    {"order=inpu%7", PROBLEM_INVALID_OPTION, "",
-     "\"order=inpu%7\": a % stands without two hexadecimal digits"},
-    {"order=%zz", PROBLEM_INVALID_OPTION, "",
-     "\"order=%zz\": a % stands without two hexadecimal digits"},
-};
-
-static void ck_mistake(const struct option_mistake *mistake, int error)
-{
-    ck_assert_int_eq(error, -EINVAL);
-    ck_assert_str_eq(problem.detail, mistake->detail);
-    ck_assert_int_eq(problem.kind, mistake->kind);
-    ck_assert_str_eq(problem.param, mistake->param);
-    ck_assert_int_eq(problem.status, 400);
-}
-
-START_TEST(a_mistake_in_the_query_is_named_with_what_would_be_right)
-{
-    struct batch_options options;
-
-    ck_mistake(&query_mistakes[_i], from_query(&options, query_mistakes[_i].text));
-}
-END_TEST
-
-static const struct option_mistake json_mistakes[] = {
-    {"{\"x\": 1}", PROBLEM_UNKNOWN_OPTION, "", "there is no option \"x\"; known: " KNOWN_OPTIONS},
-    {"[]", PROBLEM_INVALID_OPTION, "",
-     "\"options\" must be an object, such as {\"timeout_ms\": 5000}"},
-    {"{\"timeout_ms\": \"500\"}", PROBLEM_INVALID_OPTION, "timeout_ms",
-     "timeout_ms: \"500\" is not a whole number from 1 to 30000"},
-    {"{\"timeout_ms\": 1.5}", PROBLEM_INVALID_OPTION, "timeout_ms",
-     "timeout_ms: 1.5 is not a whole number from 1 to 30000"},
-    {"{\"timeout_ms\": -1}", PROBLEM_INVALID_OPTION, "timeout_ms",
-     "timeout_ms: -1 is not a whole number from 1 to 30000"},
-    {"{\"timeout_ms\": null}", PROBLEM_INVALID_OPTION, "timeout_ms",
-     "timeout_ms: null is not a whole number from 1 to 30000"},
-    {"{\"per_host\": 7}", PROBLEM_ABOVE_LIMIT, "per_host",
-     "per_host: 7 is above this daemon's limit of 6 (--per-host)"},
-    {"{\"fields\": []}", PROBLEM_INVALID_OPTION, "fields",
-     "fields: [] is not an array of at least one field's name"},
-    {"{\"fields\": [1]}", PROBLEM_INVALID_OPTION, "fields",
-     "fields: [1] is not an array of strings"},
-    {"{\"fields\": [\"links\"]}", PROBLEM_INVALID_OPTION, "fields",
-     "fields: there is no field \"links\"; known: title"},
-    {"{\"order\": 1}", PROBLEM_INVALID_OPTION, "order",
-     "order: 1 is not \"completion\" or \"input\""},
-    {"{\"user_agent\": \"a\\u0000b\"}", PROBLEM_INVALID_OPTION, "user_agent",
-     "user_agent: \"a\\x00b\" is not a header value: 1 to 255 bytes without control characters"},
-    {"{\"user_agent\": {}}", PROBLEM_INVALID_OPTION, "user_agent",
-     "user_agent: {} is not a header value: 1 to 255 bytes without control characters"},
-};
-
-START_TEST(a_mistake_in_json_options_is_named_with_what_would_be_right)
-{
-    struct batch_options options;
-
-    ck_mistake(&json_mistakes[_i], from_json(&options, json_mistakes[_i].text));
-}
-END_TEST
-
-START_TEST(a_user_agent_is_as_long_as_it_may_be_and_no_longer)
-{
-    struct batch_options options;
-    char query[512] = "user_agent=";
-    size_t prefix = strlen(query);
-
-    memset(query + prefix, 'x', CONFIG_USER_AGENT_MAX);
-    ck_assert_int_eq(from_query(&options, query), 0);
-    ck_assert_uint_eq(strlen(options.user_agent), CONFIG_USER_AGENT_MAX);
-    query[prefix + CONFIG_USER_AGENT_MAX] = 'x';
-    ck_assert_int_eq(from_query(&options, query), -EINVAL);
-}
-END_TEST
-
 /* -- intake ------------------------------------------------------------------------------------ */
 
 static struct url_list list;
@@ -227,6 +37,7 @@ static int intake_of(const char *type, struct bytes text, const struct config *c
     ck_assert_ptr_nonnull(body.ptr);
     if (text.len > 0)
         memcpy(body.ptr, text.ptr, text.len);
+    options_free(&options); /* those of the call before */
     options_init(&options, config);
     int error = intake_parse(&body, bytes_cstr(type), config, &options, &list, &problem);
     ck_assert_uint_eq(body.len, error == 0 ? 0 : text.len);
@@ -440,6 +251,8 @@ static const struct {
      "\"options\" must be an object, such as {\"timeout_ms\": 5000}"},
     {JSON, BYTES("{\"urls\":[\"a\"],\"options\":{\"retries\":3}}"), PROBLEM_ABOVE_LIMIT,
      "retries: 3 is above this daemon's limit of 2 (--retries)"},
+    {JSON, BYTES("{\"options\":{\"headers\":{\"X-A\":\"1\",\"Host\":\"b\"}},\"urls\":[\"a\"]}"),
+     PROBLEM_INVALID_OPTION, "headers: \"Host\" is set by skimd itself"},
 };
 
 START_TEST(a_mistake_in_the_body_is_named_with_its_place)
@@ -452,13 +265,25 @@ START_TEST(a_mistake_in_the_body_is_named_with_its_place)
 }
 END_TEST
 
+START_TEST(the_headers_of_a_json_body_are_the_batchs)
+{
+    static const char text[] = "{\"urls\":[\"a\"],\"options\":{\"headers\":{\"X-A\":\"1\"}}}";
+
+    ck_assert_int_eq(intake_of(JSON, bytes_cstr(text), &limits), 0);
+    ck_assert_uint_eq(options.headers.count, 1);
+    url_list_free(&list);
+    options_free(&options);
+}
+END_TEST
+
 START_TEST(an_option_in_the_query_and_in_the_body_is_refused)
 {
     static const char text[] = "{\"options\":{\"retries\":1},\"urls\":[\"a\"]}";
     struct buffer body = {0};
 
     buffer_text(&body, text);
-    ck_assert_int_eq(from_query(&options, "retries=1"), 0);
+    options_init(&options, &limits);
+    ck_assert_int_eq(options_from_query(&options, &limits, BYTES("retries=1"), &problem), 0);
     ck_assert_int_eq(
         intake_parse(&body, BYTES("application/json"), &limits, &options, &list, &problem),
         -EINVAL);
@@ -573,16 +398,7 @@ END_TEST
 Suite *suite_intake(void)
 {
     Suite *suite = suite_create("intake");
-    TCase *choices = tcase_create("options");
     TCase *bodies = tcase_create("bodies");
-
-    tcase_add_test(choices, a_batch_that_chooses_nothing_has_the_daemons_limits);
-    tcase_add_test(choices, a_query_string_sets_every_option);
-    tcase_add_test(choices, a_json_object_sets_every_option);
-    ADD_LOOP(choices, a_mistake_in_the_query_is_named_with_what_would_be_right, query_mistakes);
-    ADD_LOOP(choices, a_mistake_in_json_options_is_named_with_what_would_be_right, json_mistakes);
-    tcase_add_test(choices, a_user_agent_is_as_long_as_it_may_be_and_no_longer);
-    suite_add_tcase(suite, choices);
 
     tcase_add_test(bodies, text_has_one_url_a_line);
     tcase_add_test(bodies, any_byte_of_a_text_url_is_kept);
@@ -592,6 +408,7 @@ Suite *suite_intake(void)
     tcase_add_test(bodies, a_nul_in_a_json_url_is_kept);
     tcase_add_test(bodies, an_id_is_kept_as_json_on_one_line);
     ADD_LOOP(bodies, a_mistake_in_the_body_is_named_with_its_place, mistakes);
+    tcase_add_test(bodies, the_headers_of_a_json_body_are_the_batchs);
     tcase_add_test(bodies, an_option_in_the_query_and_in_the_body_is_refused);
     ADD_LOOP(bodies, a_batch_above_the_limit_is_413_and_one_at_it_is_not, batches);
     tcase_add_test(bodies, a_body_above_the_limit_is_413);

@@ -53,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_problem(&problem);
     }
     url_list_free(&list);
+    options_free(&options);
     buffer_free(&body);
     fuzz_free(type);
     return 0;

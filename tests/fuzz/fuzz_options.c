@@ -5,12 +5,33 @@
 #include "server/options.h"
 #include "tests/fuzz/fuzz.h"
 
+#include <curl/curl.h>
+
 static const struct config limits = {.timeout_ms = 30000,
                                      .max_page_bytes = 1 << 20,
                                      .max_redirects = 10,
                                      .retries = 2,
                                      .per_host = 6,
+                                     .host_delay_ms = 100,
+                                     .robots = true,
                                      .user_agent = "skimd"};
+
+/* Whatever was asked for, each is one line, and none changes what a request is. */
+static void check_headers(const struct header_list *headers)
+{
+    size_t count = 0;
+
+    for (const struct curl_slist *line = headers->lines; line; line = line->next, count++) {
+        struct bytes text = bytes_cstr(line->data);
+
+        FUZZ_CHECK(text.len > 0 && !memchr(text.ptr, '\n', text.len));
+        FUZZ_CHECK(!memchr(text.ptr, '\r', text.len));
+        FUZZ_CHECK(strncasecmp(text.ptr, "host:", 5) != 0);
+        FUZZ_CHECK(strncasecmp(text.ptr, "content-length:", 15) != 0);
+        FUZZ_CHECK(strncasecmp(text.ptr, "transfer-encoding:", 18) != 0);
+    }
+    FUZZ_CHECK(count == headers->count && count <= HEADERS_MAX);
+}
 
 static void check_options(const struct batch_options *o)
 {
@@ -20,6 +41,9 @@ static void check_options(const struct batch_options *o)
     FUZZ_CHECK(o->max_redirects <= limits.max_redirects && o->retries <= limits.retries);
     FUZZ_CHECK(o->fields && (o->order == ORDER_COMPLETION || o->order == ORDER_INPUT));
     FUZZ_CHECK(config_user_agent_valid(bytes_cstr(o->user_agent)));
+    FUZZ_CHECK(o->host_delay_ms >= limits.host_delay_ms && o->host_delay_ms <= 3600000);
+    FUZZ_CHECK(o->robots && !o->insecure && !o->early_stop);
+    check_headers(&o->headers);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -43,5 +67,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_problem(&problem);
     else
         check_options(&options);
+    options_free(&options);
     return 0;
 }
