@@ -17,7 +17,7 @@ START_TEST(requests_share_a_kept_alive_connection)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     for (int i = 0; i < 3; i++) {
         h = (struct heard){0};
         say(fd, GET("/"));
@@ -35,7 +35,7 @@ START_TEST(pipelined_requests_are_answered_in_order)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "GET /request?1 HTTP/1.1\r\nHost: h\r\n\r\nGET /request?2 HTTP/1.1\r\nHost: h\r\n\r\n"
             "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
     hear(fd, &h, "\r\n\r\nabc");
@@ -59,7 +59,7 @@ START_TEST(what_may_be_part_of_a_body_is_never_taken_for_a_request)
     start_server();
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         struct heard h = {0};
-        int fd = dial();
+        int fd = dial_server();
         snprintf(request, sizeof request,
                  "POST /echo HTTP/1.1\r\nHost: h\r\n%sGET /request?2 HTTP/1.1\r\nHost: h\r\n\r\n",
                  heads[i]);
@@ -76,7 +76,7 @@ START_TEST(the_application_sees_the_target_as_it_was_sent)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "GET http://h:1/request?a=%20b&c HTTP/1.1\r\nHost: h:1\r\nUser-Agent: me\r\n\r\n");
     hear(fd, &h, "<GET|a=%20b&c|me>");
     close(fd);
@@ -88,14 +88,14 @@ START_TEST(a_body_comes_by_length_or_in_chunks)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12");
     say(fd, "345");
     hear(fd, &h, "\r\n\r\n12345");
     ck_assert_ptr_nonnull(strstr(h.text, "X-Echo: yes\r\n"));
     close(fd);
     h = (struct heard){0};
-    fd = dial();
+    fd = dial_server();
     say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
     say(fd, "2\r\nde\r\n0\r\nTrailer: x\r\n\r\n");
     hear(fd, &h, "\r\n\r\nabcde");
@@ -108,7 +108,7 @@ START_TEST(a_client_that_expects_100_continue_is_told_to_go_on)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
     hear(fd, &h, "HTTP/1.1 100 Continue\r\n\r\n");
     ck_assert_ptr_null(strstr(h.text, "200"));
@@ -123,7 +123,7 @@ START_TEST(a_refusal_spares_the_client_the_sending_of_the_body)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "POST /nowhere HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n"
             "Expect: 100-continue\r\n\r\n");
     hear_end(fd, &h);
@@ -139,7 +139,7 @@ START_TEST(a_refusal_without_a_body_keeps_the_connection)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, GET("/post-only"));
     hear(fd, &h, "POST it.\"}\n");
     ck_assert_int_eq(strncmp(h.text, "HTTP/1.1 405 ", 13), 0);
@@ -165,7 +165,7 @@ START_TEST(a_client_in_the_middle_of_a_body_above_the_limit_still_reads_the_refu
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     memset(chunk, 'x', sizeof chunk);
     memcpy(chunk, "4000\r\n", 6);
     memcpy(chunk + sizeof chunk - 2, "\r\n", 2);
@@ -187,7 +187,7 @@ START_TEST(head_gets_the_head_of_get)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
     say(fd, GET("/request"));
     hear(fd, &h, "<GET||>");
@@ -202,7 +202,7 @@ START_TEST(an_http_1_0_client_needs_no_host_and_is_closed)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "GET / HTTP/1.0\r\n\r\n");
     hear_end(fd, &h);
     ck_assert_ptr_nonnull(strstr(h.text, "\r\n\r\nhello\n"));
@@ -215,7 +215,7 @@ START_TEST(an_answer_may_come_later)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, GET("/pending"));
     wait_for(&fix.kept_count, 1);
     ck_assert_uint_eq(http_exchanges(fix.server), 1);
@@ -232,7 +232,7 @@ START_TEST(an_answer_reaches_a_client_that_has_half_closed)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, GET("/pending"));
     shutdown(fd, SHUT_WR);
     wait_for(&fix.kept_count, 1);
@@ -255,7 +255,7 @@ START_TEST(five_hundred_connections_are_served_at_once)
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     start_server();
     for (int i = 0; i < CONNECTIONS; i++) {
-        fds[i] = dial();
+        fds[i] = dial_server();
         ck_assert_int_ge(fds[i], 0);
         say(fds[i], "GET / HTTP/1.1\r\nHo");
     }
@@ -276,7 +276,7 @@ START_TEST(connections_above_the_limit_wait_for_their_turn)
 
     fix.options.max_connections = 1;
     start_server();
-    int first = dial(), second = dial();
+    int first = dial_server(), second = dial_server();
     say(first, GET("/"));
     hear(first, &h, "hello\n");
     say(second, GET("/"));

@@ -51,7 +51,7 @@ START_TEST(an_unknown_transfer_coding_is_refused)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n");
     hear_end(fd, &h);
     /* libmicrohttpd 1.0 says 400 by itself, before we are asked. */
@@ -81,7 +81,7 @@ START_TEST(a_head_without_end_is_refused)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     int length = snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: h\r\nLong: ");
     memset(request + length, 'x', sizeof request - 1 - (size_t)length);
     send(fd, request, sizeof request - 1, MSG_NOSIGNAL);
@@ -192,7 +192,7 @@ START_TEST(a_head_that_comes_a_byte_at_a_time_meets_its_deadline)
 
     fix.options.header_timeout_ms = 200;
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "GET / HTTP/1.1\r\nHost: ");
     unsigned ms = trickle(fd, &h);
     ck_assert_uint_ge(ms, 150);
@@ -208,7 +208,7 @@ START_TEST(a_second_head_that_comes_a_byte_at_a_time_meets_its_deadline)
 
     fix.options.header_timeout_ms = 200;
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, GET("/"));
     hear(fd, &h, "hello\n");
     h = (struct heard){0};
@@ -225,7 +225,7 @@ START_TEST(a_connection_that_says_nothing_is_closed_without_a_word)
 
     fix.options.header_timeout_ms = 100;
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     hear_end(fd, &h);
     ck_assert_uint_eq(h.len, 0);
     close(fd);
@@ -239,7 +239,7 @@ START_TEST(an_idle_connection_outlives_the_header_deadline_but_not_its_own)
     fix.options.header_timeout_ms = 50;
     fix.options.idle_timeout_ms = 400;
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, GET("/"));
     hear(fd, &h, "hello\n");
     ck_assert(!readable_within(fd, 200));
@@ -261,7 +261,7 @@ START_TEST(a_body_that_stops_coming_meets_its_deadline)
 
     fix.options.body_timeout_ms = 100;
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc");
     hear_end(fd, &h);
     ck_assert_int_eq(strncmp(h.text, "HTTP/1.1 408 ", 13), 0);
@@ -275,7 +275,7 @@ START_TEST(a_body_may_take_long_as_long_as_it_comes)
 
     fix.options.body_timeout_ms = 200;
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n");
     for (int i = 0; i < 20; i++) {
         ck_assert(!readable_within(fd, 20));
@@ -292,7 +292,7 @@ START_TEST(a_client_that_does_not_take_its_answer_is_cut_off)
 
     fix.options.send_timeout_ms = 100;
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, GET("/big"));
     ck_assert(readable_within(fd, PATIENCE_MS));
     for (uint64_t begin = clock_now_ns(); open > 0; run_on_loop(count_exchanges, &open))

@@ -13,7 +13,7 @@
 
 static int open_stream(struct heard *h)
 {
-    int fd = dial();
+    int fd = dial_server();
 
     say(fd, GET("/stream"));
     hear(fd, h, "\r\n\r\n");
@@ -67,7 +67,7 @@ START_TEST(a_stream_to_an_http_1_0_client_ends_with_the_connection)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "GET /stream HTTP/1.0\r\n\r\n");
     hear(fd, &h, "\r\n\r\n");
     run_on_loop(write_kept, "one\n");
@@ -84,7 +84,7 @@ START_TEST(a_stream_asked_for_by_head_is_gone_at_once)
     struct heard h = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, "HEAD /stream HTTP/1.1\r\nHost: h\r\n\r\n");
     hear(fd, &h, "\r\n\r\n");
     wait_for(&fix.gone_count, 1);
@@ -150,7 +150,7 @@ static future *fill(size_t *ret_written)
 static int open_plain_stream(void)
 {
     char head[1024] = "";
-    int fd = dial();
+    int fd = dial_server();
 
     say(fd, "GET /stream HTTP/1.0\r\n\r\n");
     for (size_t i = 0; !strstr(head, "\r\n\r\n"); i++) {
@@ -295,7 +295,7 @@ START_TEST(a_stream_begun_for_a_client_that_has_left_is_gone)
     struct filling filling = {0};
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, GET("/pending"));
     wait_for(&fix.kept_count, 1);
     close(fd);
@@ -310,7 +310,7 @@ START_TEST(an_answer_for_a_client_that_has_left_is_dropped)
     size_t open = 1;
 
     start_server();
-    int fd = dial();
+    int fd = dial_server();
     say(fd, GET("/pending"));
     wait_for(&fix.kept_count, 1);
     close(fd);
@@ -355,7 +355,7 @@ START_TEST(draining_closes_the_idle_and_lets_the_others_finish)
     future *done;
 
     start_server();
-    int idle_fd = dial(), pending_fd = dial();
+    int idle_fd = dial_server(), pending_fd = dial_server();
     say(idle_fd, GET("/"));
     hear(idle_fd, &idle, "hello\n");
     say(pending_fd, GET("/pending"));
@@ -365,7 +365,7 @@ START_TEST(draining_closes_the_idle_and_lets_the_others_finish)
 
     run_on_loop(drain, &done);
     hear_end(idle_fd, &idle);
-    ck_assert_int_eq(dial(), -1);
+    ck_assert_int_eq(dial_server(), -1);
     ck_assert(!future_settled(done));
     run_on_loop(write_kept, "still here\n");
     hear(busy_fd, &busy, "still here\n");
@@ -394,7 +394,7 @@ START_TEST(stopping_tells_open_streams_and_frees_all)
     size_t written;
 
     start_server();
-    int silent = open_stream(&first), waiting = dial(), half = dial();
+    int silent = open_stream(&first), waiting = dial_server(), half = dial_server();
     say(waiting, GET("/pending"));
     wait_for(&fix.kept_count, 2);
     struct exchange *pending = fix.kept;

@@ -240,7 +240,7 @@ void http_teardown(void)
 
 /* -- the client -------------------------------------------------------------------------------- */
 
-int dial(void)
+int dial_server(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(fix.port),
@@ -302,7 +302,7 @@ void hear_end(int fd, struct heard *h)
 void is_refused(const char *request, const char *status)
 {
     static struct heard h;
-    int fd = dial();
+    int fd = dial_server();
 
     h = (struct heard){0};
     say(fd, request);

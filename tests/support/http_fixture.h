@@ -85,7 +85,7 @@ struct heard {
 };
 
 /* Connects to the server: the socket, or -1 when nobody listens. */
-int dial(void);
+int dial_server(void);
 
 /* Sends all of it; fails the test when the server does not take it. */
 void say_bytes(int fd, const char *bytes, size_t length);
