@@ -34,6 +34,7 @@
     X(quarantine)                                                                                  \
     X(worker)                                                                                      \
     X(sandbox)                                                                                     \
+    X(resolve)                                                                                     \
     X(guard)                                                                                       \
     X(target)                                                                                      \
     X(robots)                                                                                      \
