@@ -35,6 +35,7 @@
     X(worker)                                                                                      \
     X(sandbox)                                                                                     \
     X(resolve)                                                                                     \
+    X(dial)                                                                                        \
     X(guard)                                                                                       \
     X(target)                                                                                      \
     X(robots)                                                                                      \

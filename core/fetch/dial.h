@@ -21,7 +21,7 @@ enum { DIAL_STAGGER_MS = 250 };
 /* The value: the address that answered first (with its port). It owns a connected socket. */
 struct dialled {
     struct address address;
-    int socket; /* non-blocking, close-on-exec; -1: taken */
+    int socket; /* non-blocking, close-on-exec, without Nagle's delay; -1: taken */
 };
 
 /* The detail of a failure. */
@@ -31,15 +31,21 @@ struct dial_failure {
 
 /*
  * Connects to one of `count` (>= 1) addresses (copied), in their order, at `port` (host byte
- * order), by `deadline_ns` (async_now_ns()). Addresses that the guard refuses are passed over.
+ * order), by `deadline_ns` (async_now_ns()). Addresses that the guard refuses are passed over; it
+ * is borrowed until the future is settled. Attempts that have not won when one does are closed, and
+ * so are all when the future is cancelled.
+ *
  * Fails with an enum fetch_code: FETCH_BLOCKED_ADDRESS when the guard refused them all,
- * FETCH_CONNECT_FAILURE, FETCH_TIMEOUT, FETCH_INTERNAL (no sockets left). Cancelling closes what is
- * open.
+ * FETCH_CONNECT_FAILURE with the last error, FETCH_TIMEOUT, and FETCH_INTERNAL when no address was
+ * left to try and there was no socket for one (too many are open).
  */
 future *dial(const struct guard *guard, const struct address *addresses, unsigned count,
              uint16_t port, uint64_t deadline_ns);
 
-/* Takes the socket out of an ok dial(): the caller closes it. Once. */
+/*
+ * Takes the socket out of an ok dial(): the caller closes it. Once; -1 after that. The loop does
+ * not watch it.
+ */
 int dial_take_socket(future *dialled);
 
 #endif
