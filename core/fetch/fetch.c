@@ -51,6 +51,7 @@ struct fetcher *fetcher_new(const struct fetcher_options *options)
             .guard = options->guard,
             .connect_timeout_ms = options->connect_timeout_ms,
             .max_connections = options->concurrency,
+            .receive_buffer_bytes = 64 * 1024,
             .hold = hold,
             .hold_arg = f,
             .large = &f->large,
@@ -244,6 +245,7 @@ static future *begin_transfer(struct fetch_frame *s)
     return transfer_start(engine_for(s->fetcher, s->target.origin),
                           &(struct transfer_request){
                               .target = &s->target,
+                              .socket = -1,
                               .user_agent = s->options->user_agent,
                               .timeout_ms = left_us < 1000 ? 1 : (unsigned)(left_us / 1000),
                               .max_body_bytes = s->options->max_page_bytes,

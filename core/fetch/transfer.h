@@ -1,6 +1,6 @@
 /*
- * One HTTP exchange through libcurl's multi interface, driven by the runtime's loop. Knows nothing
- * of turns, redirects or retries: that is fetch.c's.
+ * One HTTP exchange through libcurl. Knows nothing of turns, redirects, retries or names: that is
+ * fetch.c's.
  *
  * Loop thread only.
  */
@@ -8,43 +8,13 @@
 #define SKIMD_FETCH_TRANSFER_H
 
 #include "core/async/future.h"
-#include "core/async/loop.h"
 #include "core/base/buffer.h"
-#include "core/base/list.h"
+#include "core/fetch/address.h"
+#include "core/fetch/engine.h"
 #include "core/fetch/fetch_error.h"
-#include "core/fetch/guard.h"
+#include "core/fetch/header.h"
+#include "core/fetch/large_bodies.h"
 #include "core/fetch/target.h"
-
-struct engine;
-
-/* A body above this needs one of the places for large bodies to go on; without one it pauses. */
-enum { LARGE_BODY_BYTES = 512 << 10 };
-
-/* The places, shared by engines. A place is given back with the response that has it. */
-struct large_bodies {
-    unsigned free;
-    struct list paused; /* transfers */
-    struct job resume;
-    bool resuming; /* `resume` is queued */
-};
-
-void large_bodies_init(struct large_bodies *large, unsigned places);
-
-struct engine_options {
-    const struct guard *guard;                 /* borrowed; outlives the engine */
-    unsigned connect_timeout_ms;               /* look-up, connect and TLS handshake */
-    unsigned max_connections;                  /* kept open, idle ones included */
-    void (*hold)(void *arg, ptrdiff_t change); /* told of the bytes that bodies take */
-    void *hold_arg;
-    struct large_bodies *large; /* borrowed; outlives engine and responses */
-};
-
-struct transfer_request {
-    const struct target *target; /* borrowed until the transfer's future is settled */
-    const char *user_agent;      /* the same */
-    unsigned timeout_ms;
-    size_t max_body_bytes;
-};
 
 /* Microseconds since the start of the transfer, by libcurl's clock; 0 for what did not happen. */
 struct transfer_timing {
@@ -55,29 +25,65 @@ struct transfer_timing {
 struct response {
     unsigned http_status;
     struct bytes content_type, content_encoding; /* field values; repeated ones joined by ", " */
-    struct bytes location;
-    struct bytes http_version; /* "1.1", "2" */
+    struct bytes cache_control;                  /* the same */
+    struct bytes location;                       /* of a 3xx */
+    struct bytes http_version;                   /* "1.1", "2" */
     char remote_ip[48];
-    unsigned retry_after_s; /* 0: not sent */
+    bool has_retry_after;   /* looked for in answers that are no success */
+    uint64_t retry_after_s; /* seconds from now, of either form (RFC 9110 section 10.2.3) */
     struct buffer body;     /* as received: still in its content codings */
+    uint64_t body_bytes;    /* so many came; more than body.len where the type was not wanted */
+    bool stopped;           /* the transfer was ended before the body was (wants_type, watch) */
     struct transfer_timing timing;
     /* private */
     struct buffer text; /* where the fields above lie */
-    const struct engine_options *options;
-    bool is_large; /* has a place */
 };
 
 /* The detail of a failed transfer; the future's error is an enum fetch_code. */
 struct transfer_failure {
     char message[CURL_ERROR_SIZE];
     enum fetch_phase phase;
+    struct transfer_timing timing;
 };
 
-/* Copies `options`. NULL when memory is exhausted. */
-struct engine *engine_new(const struct engine_options *options);
+/*
+ * A look at a body while it comes: embedded by who wants it, zero-initialised but for `at_bytes`
+ * and `reached`. It must stay until the transfer's future is settled.
+ */
+struct transfer_watch {
+    size_t at_bytes; /* of the body */
+    /*
+     * Called once, when so much is there and it is not known that this is all: `so_far` has the
+     * head and what came of the body, borrowed for the call. It may start tasks; it must not call
+     * transfer_stop(), nor start or cancel a transfer: libcurl is at work. Never called for a body
+     * that is not wanted.
+     */
+    void (*reached)(struct transfer_watch *watch, const struct response *so_far);
+    struct transfer *transfer; /* private; NULL: none under way */
+};
 
-/* Closes every connection. No transfer may be under way. NULL is fine. Returns NULL. */
-struct engine *engine_free(struct engine *e);
+/* Borrowed pointers must stay until the transfer's future is settled. */
+struct transfer_request {
+    const struct target *target;
+    const struct address *address; /* to connect to (port set); NULL: the target's host is an
+                                      address, or there is a proxy */
+    int socket;                    /* connected to `address`; consumed in any case. -1, or no
+                                      `address`: none */
+    const char *user_agent;
+    const struct header_list *headers; /* NULL: none */
+    unsigned timeout_ms;
+    size_t max_body_bytes;
+    bool insecure; /* whatever the certificate. Connections are not shared with those that care */
+    bool last;     /* nothing more waits for this origin: the connection is not kept */
+    /* Whether a body of this Content-Type (empty: none) is of use; NULL: every one is. One that is
+     * not is not kept, and not waited for where it is longer than UNWANTED_READ_MAX. */
+    bool (*wants_type)(struct bytes content_type);
+    struct transfer_watch *watch; /* NULL: none */
+};
+
+/* An unwanted body is read to its end, for the sake of the connection, if it says it is so short.
+ */
+enum { UNWANTED_READ_MAX = 64 << 10 };
 
 /*
  * GETs. The future's value is a `struct response` for any HTTP answer; it fails with an enum
@@ -85,5 +91,12 @@ struct engine *engine_free(struct engine *e);
  * libcurl.
  */
 future *transfer_start(struct engine *e, const struct transfer_request *request);
+
+/*
+ * Ends the transfer now: its future becomes ok with what has come, and `stopped`. Over HTTP/2 that
+ * resets the stream, over HTTP/1.1 it closes the connection. For after `reached`, not inside it;
+ * nothing happens when the transfer is over already.
+ */
+void transfer_stop(struct transfer_watch *watch);
 
 #endif

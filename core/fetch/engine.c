@@ -1,0 +1,287 @@
+/*
+ * libcurl asks for sockets and one timer to be watched and is told what happened; finished
+ * transfers are collected once per wake, in a job of their own, never inside a libcurl callback.
+ * The loop's watches are lazy, so a connection that is reused costs no epoll_ctl.
+ */
+#include "core/fetch/engine.h"
+
+#include "core/base/bytes.h"
+#include "core/base/clock.h"
+#include "core/fetch/engine_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* So many transfers may be idle though fewer are under way: their handles take memory. */
+enum { IDLE_ALWAYS = 32 };
+
+/* -- collecting -------------------------------------------------------------------------------- */
+
+void engine_collect(struct engine *e)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(e->multi, &left))) {
+        CURLcode result = message->data.result; /* the message's life ends with the transfer */
+        transfer_ended(message->easy_handle, result);
+    }
+}
+
+static size_t idle_limit(const struct engine *e)
+{
+    return e->busy_count > IDLE_ALWAYS ? e->busy_count : IDLE_ALWAYS;
+}
+
+bool engine_has_many_idle(const struct engine *e)
+{
+    return e->idle_count > idle_limit(e);
+}
+
+static void collect(struct job *job)
+{
+    struct engine *e = CONTAINER_OF(job, struct engine, collect);
+
+    e->collecting = false;
+    if (e->closed) {
+        free(e);
+        return;
+    }
+    engine_collect(e);
+    if (e->broken) { /* it can be used again once it has no transfers */
+        e->broken = false;
+        transfer_abort_all(e);
+    }
+    transfer_free_idle(e, idle_limit(e));
+}
+
+void engine_collect_later(struct engine *e)
+{
+    if (!e->collecting) {
+        e->collecting = true;
+        loop_post(&e->collect);
+    }
+}
+
+/* -- libcurl on the loop ----------------------------------------------------------------------- */
+
+static void act(struct engine *e, curl_socket_t fd, int events)
+{
+    int running;
+
+    if (curl_multi_socket_action(e->multi, fd, events, &running) != CURLM_OK)
+        e->broken = true;
+    engine_collect_later(e);
+}
+
+static void on_ready(void *arg, int fd, uint32_t events)
+{
+    int mask = (events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+               (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+               (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+
+    act(arg, fd, mask);
+}
+
+static void on_timer(struct timer *timer)
+{
+    act(CONTAINER_OF(timer, struct engine, timer), CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int timer_wanted(CURLM *multi, long ms, void *arg)
+{
+    struct engine *e = arg;
+
+    (void)multi;
+    if (ms < 0) {
+        timer_clear(&e->timer);
+        return 0;
+    }
+    return timer_set(&e->timer, clock_after_ms(clock_now_ns(), (uint64_t)ms)) < 0 ? -1 : 0;
+}
+
+static bool is_ours(const struct engine *e, int fd)
+{
+    return (size_t)fd < e->ours_size && e->ours[fd];
+}
+
+/*
+ * The watch of a connection that waits for its next transfer is left in place, as
+ * engine_close_socket will tell of its end. libcurl's own descriptors (the resolver's) are closed
+ * without a word.
+ */
+static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+    uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+    struct engine *e = arg;
+
+    (void)easy;
+    (void)unused;
+    if (what != CURL_POLL_REMOVE)
+        return loop_watch(fd, events, on_ready, e) < 0 ? -1 : 0; /* -1: see engine.broken */
+    if (is_ours(e, fd))
+        loop_unwatch(fd);
+    else
+        loop_forget(fd);
+    return 0;
+}
+
+int engine_adopt_socket(struct engine *e, int fd)
+{
+    if ((size_t)fd >= e->ours_size) {
+        size_t size = 2 * (size_t)fd + 64;
+        bool *grown = realloc(e->ours, size * sizeof *grown);
+        if (!grown) {
+            close(fd);
+            return -ENOMEM;
+        }
+        memset(grown + e->ours_size, 0, (size - e->ours_size) * sizeof *grown);
+        e->ours = grown;
+        e->ours_size = size;
+    }
+    e->ours[fd] = true;
+    return fd;
+}
+
+int engine_close_socket(void *engine, curl_socket_t fd)
+{
+    struct engine *e = engine;
+
+    e->ours[fd] = false;
+    loop_forget(fd);
+    return close(fd);
+}
+
+/* -- what the options are worth ---------------------------------------------------------------- */
+
+/* Whether a line is the beginning of one (RFC 7468 section 5; "TRUSTED" is OpenSSL's own form). */
+static bool begins_certificate(struct bytes line)
+{
+    struct bytes begin = BYTES("-----BEGIN "), end = BYTES("CERTIFICATE-----");
+
+    line = bytes_trim(line);
+    return line.len >= begin.len + end.len && memcmp(line.ptr, begin.ptr, begin.len) == 0 &&
+           memcmp(line.ptr + line.len - end.len, end.ptr, end.len) == 0;
+}
+
+static bool has_certificate(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char line[256];
+    bool found = false;
+
+    if (!file)
+        return false;
+    while (!found && fgets(line, sizeof line, file))
+        found = begins_certificate(bytes_cstr(line));
+    fclose(file);
+    return found;
+}
+
+/* The same parser, and the same guess where there is no scheme, as libcurl has for proxies. */
+static bool is_proxy_url(const char *url)
+{
+    static const char *const schemes[] = {"http", "https", "socks4a", "socks5h"};
+    CURLU *parsed = curl_url();
+    char *scheme = NULL;
+    bool known = false;
+
+    if (parsed &&
+        curl_url_set(parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) ==
+            CURLUE_OK &&
+        curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK) {
+        for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+            known = known || strcmp(scheme, schemes[i]) == 0;
+    }
+    curl_free(scheme);
+    curl_url_cleanup(parsed);
+    return known;
+}
+
+/*
+ * The system's certificates as one file, if there is one: see set_tls_options in handle.c. It is
+ * not known to work; without any certificate there are http pages still.
+ */
+static const char *system_ca_file(void)
+{
+    const char *path = curl_version_info(CURLVERSION_NOW)->cainfo;
+
+    return path && has_certificate(path) ? path : NULL;
+}
+
+static bool take_options(struct engine *e, const struct engine_options *options)
+{
+    e->options = *options;
+    if (options->ca_file && !has_certificate(options->ca_file))
+        return false;
+    e->ca_file = options->ca_file ? options->ca_file : system_ca_file();
+    if (options->proxy && !*options->proxy)
+        e->options.proxy = NULL; /* the guard would not be asked, and there is no proxy */
+    return !e->options.proxy || is_proxy_url(e->options.proxy);
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+
+static bool set_multi_options(struct engine *e)
+{
+    CURLM *m = e->multi;
+
+    return curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, socket_wanted) == CURLM_OK &&
+           curl_multi_setopt(m, CURLMOPT_SOCKETDATA, e) == CURLM_OK &&
+           curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, timer_wanted) == CURLM_OK &&
+           curl_multi_setopt(m, CURLMOPT_TIMERDATA, e) == CURLM_OK &&
+           /* The default, four times the transfers of the moment, closes what would be used again.
+            */
+           curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, (long)e->options.max_connections) == CURLM_OK;
+}
+
+/* TLS sessions are the handle's own otherwise, and handles come to whatever host is next. */
+static bool share_sessions(struct engine *e)
+{
+    e->share = curl_share_init();
+    return e->share &&
+           curl_share_setopt(e->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK;
+}
+
+struct engine *engine_new(const struct engine_options *options)
+{
+    struct engine *e = calloc(1, sizeof *e);
+
+    if (!e)
+        return NULL;
+    list_init(&e->idle);
+    list_init(&e->busy);
+    e->timer.fire = on_timer;
+    e->collect.run = collect;
+    if (!take_options(e, options)) {
+        engine_free(e);
+        errno = EINVAL;
+        return NULL;
+    }
+    e->multi = curl_multi_init();
+    if (!e->multi || !set_multi_options(e) || !share_sessions(e)) {
+        engine_free(e);
+        errno = ENOMEM;
+        return NULL;
+    }
+    return e;
+}
+
+struct engine *engine_free(struct engine *e)
+{
+    if (!e)
+        return NULL;
+    transfer_free_idle(e, 0);
+    curl_multi_cleanup(e->multi);
+    curl_share_cleanup(e->share);
+    free(e->ours);
+    timer_clear(&e->timer);
+    e->closed = true;
+    if (!e->collecting)
+        free(e);
+    return NULL;
+}

@@ -1,0 +1,57 @@
+/*
+ * What engine.c and transfer.c know of each other.
+ */
+#ifndef SKIMD_FETCH_ENGINE_INTERNAL_H
+#define SKIMD_FETCH_ENGINE_INTERNAL_H
+
+#include "core/async/loop.h"
+#include "core/base/list.h"
+#include "core/fetch/engine.h"
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct engine {
+    struct engine_options options;
+    const char *ca_file; /* what is trusted; NULL: what libcurl takes by itself */
+    CURLM *multi;
+    CURLSH *share;
+    struct list idle, busy; /* transfers */
+    size_t idle_count, busy_count;
+    struct timer timer;
+    struct job collect;
+    bool collecting; /* `collect` is queued */
+    bool broken;     /* libcurl gave the handle up: it will not end its transfers by itself */
+    bool closed;     /* engine_free came first: `collect` frees what is left */
+    bool *ours;      /* by descriptor: adopted, so engine_close_socket will close it */
+    size_t ours_size;
+};
+
+/* -- engine.c ---------------------------------------------------------------------------------- */
+
+/* Ends the transfers that libcurl is done with: now, where no callback of libcurl is on the stack;
+ * or in a job. */
+void engine_collect(struct engine *e);
+void engine_collect_later(struct engine *e);
+
+/* Whether more are idle than are worth their memory; collecting frees those. */
+bool engine_has_many_idle(const struct engine *e);
+
+/* Takes over a connection's descriptor, to be closed by engine_close_socket, which is libcurl's
+ * callback. Returns it; or -ENOMEM, and has closed it. */
+int engine_adopt_socket(struct engine *e, int fd);
+int engine_close_socket(void *engine, curl_socket_t fd);
+
+/* -- transfer.c -------------------------------------------------------------------------------- */
+
+/* libcurl is done with it, and says how it ended. */
+void transfer_ended(CURL *easy, CURLcode result);
+
+/* Fails all that are under way. */
+void transfer_abort_all(struct engine *e);
+
+/* Frees idle ones until only `keep` are left. */
+void transfer_free_idle(struct engine *e, size_t keep);
+
+#endif
