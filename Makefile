@@ -95,7 +95,7 @@ $(BUILD)/skimd: $(MAIN_OBJ) $(ROOM_OBJ) $(BUILD)/libasync.a
 
 $(BUILD)/check_skimd: $(TEST_OBJ) $(ROOM_OBJ) $(BUILD)/libasync.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check openssl)
 
 $(BUILD)/origin: $(ORIGIN_OBJ)
 	$(call say,LD,$@)

@@ -40,6 +40,7 @@
     X(target)                                                                                      \
     X(robots)                                                                                      \
     X(header)                                                                                      \
+    X(tls)                                                                                         \
     X(fetch)                                                                                       \
     X(decode)                                                                                      \
     X(charset)                                                                                     \
