@@ -40,6 +40,7 @@
     X(target)                                                                                      \
     X(robots)                                                                                      \
     X(header)                                                                                      \
+    X(transfer)                                                                                    \
     X(tls)                                                                                         \
     X(fetch)                                                                                       \
     X(decode)                                                                                      \

@@ -40,7 +40,7 @@ static CURLcode set_tls_options(CURL *c, const struct engine *e)
     return rc;
 }
 
-static CURLcode set_constant_options(CURL *c, struct engine *e)
+static CURLcode set_constant_options(CURL *c, const struct engine *e)
 {
     CURLcode rc = CURLE_OK;
 
@@ -60,12 +60,10 @@ static CURLcode set_constant_options(CURL *c, struct engine *e)
     SET(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     /* The one look-up left is the proxy's: one that hangs must not hold the loop up at the end. */
     SET(CURLOPT_QUICK_EXIT, 1L);
-    SET(CURLOPT_CLOSESOCKETFUNCTION, engine_close_socket);
-    SET(CURLOPT_CLOSESOCKETDATA, e); /* outlives the handle, as the connection may */
     return rc == CURLE_OK ? set_tls_options(c, e) : rc;
 }
 
-bool handle_open(struct handle *h, struct engine *e)
+bool handle_open(struct handle *h, const struct engine *e)
 {
     h->easy = curl_easy_init();
     return h->easy && set_constant_options(h->easy, e) == CURLE_OK;

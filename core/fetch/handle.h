@@ -22,7 +22,7 @@ struct handle {
 };
 
 /* Makes the handle; the transfer's callbacks are its own to set. False when memory is exhausted. */
-bool handle_open(struct handle *h, struct engine *e);
+bool handle_open(struct handle *h, const struct engine *e);
 
 /* Makes it ready for `request`. False when memory is exhausted; then it can only be closed. */
 bool handle_prepare(struct handle *h, const struct engine *e,

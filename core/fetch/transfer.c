@@ -3,8 +3,8 @@
 #include "core/fetch/engine_internal.h"
 #include "core/fetch/handle.h"
 #include "core/fetch/response.h"
+#include "core/fetch/route.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,15 +13,12 @@ struct transfer {
     struct list link; /* in engine.idle or engine.busy */
     struct engine *engine;
     struct handle handle;
+    struct route route;
     promise *promise; /* NULL: idle */
     struct held_response *held;
     struct transfer_request request;
-    int socket;           /* connected for us, but not given to libcurl yet; -1: none */
-    int connected_socket; /* given to libcurl; -1: none */
     curl_off_t announced; /* the body's length; -1: not known */
     bool head_read, unwanted, too_large, reached, stopped;
-    const char *refused; /* by the guard: why */
-    int socket_error;    /* an errno: why there was no socket; 0: there was */
     char message[CURL_ERROR_SIZE];
 };
 
@@ -92,73 +89,7 @@ static size_t on_body(char *data, size_t one, size_t length, void *arg)
     return length;
 }
 
-/* -- connecting -------------------------------------------------------------------------------- */
-
-static bool leads_to(const struct curl_sockaddr *s, const struct address *a)
-{
-    const struct sockaddr_in *v4 = (const void *)&s->addr;
-    const struct sockaddr_in6 *v6 = (const void *)&s->addr;
-
-    if (s->family != a->any.sa_family)
-        return false;
-    if (s->family == AF_INET)
-        return v4->sin_port == a->v4.sin_port && v4->sin_addr.s_addr == a->v4.sin_addr.s_addr;
-    return v6->sin6_port == a->v6.sin6_port &&
-           memcmp(&v6->sin6_addr, &a->v6.sin6_addr, sizeof v6->sin6_addr) == 0;
-}
-
-/* The socket that came with the request, if it leads there, or a new one; negative errno. */
-static int socket_to(struct transfer *t, const struct curl_sockaddr *address)
-{
-    int fd = t->socket;
-
-    if (fd >= 0 && leads_to(address, t->request.address)) {
-        t->socket = -1;
-        t->connected_socket = fd;
-        return fd;
-    }
-    fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    return fd < 0 ? -errno : fd;
-}
-
-/*
- * Called for every connect, but not for a connection that is used again: that was judged when it
- * was opened, and neither its address nor the guard changes. So there is no CURLOPT_PREREQFUNCTION.
- */
-static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    struct transfer *t = arg;
-    const struct engine_options *options = &t->engine->options;
-
-    (void)purpose;
-    if (!options->proxy && !guard_allows(options->guard, &address->addr, &t->refused))
-        return CURL_SOCKET_BAD;
-    int fd = socket_to(t, address);
-    if (fd >= 0)
-        fd = engine_adopt_socket(t->engine, fd);
-    if (fd < 0)
-        t->socket_error = -fd;
-    return fd < 0 ? CURL_SOCKET_BAD : fd;
-}
-
-static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
-{
-    struct transfer *t = arg;
-    bool is_connected = fd == t->connected_socket;
-
-    (void)purpose;
-    t->connected_socket = -1; /* the number may come again */
-    return is_connected ? CURL_SOCKOPT_ALREADY_CONNECTED : CURL_SOCKOPT_OK;
-}
-
 /* -- ending ------------------------------------------------------------------------------------ */
-
-static void close_unused_socket(struct transfer *t)
-{
-    if (t->socket >= 0)
-        close(t->socket);
-    t->socket = -1;
-}
 
 /* Makes the transfer idle and gives its promise, the caller's to settle and drop. */
 static promise *release(struct transfer *t)
@@ -167,7 +98,7 @@ static promise *release(struct transfer *t)
     promise *p = t->promise;
 
     curl_multi_remove_handle(e->multi, t->handle.easy);
-    close_unused_socket(t);
+    route_end(&t->route);
     t->promise = NULL;
     if (t->request.watch)
         t->request.watch->transfer = NULL;
@@ -192,8 +123,8 @@ static enum fetch_code code_of(const struct transfer *t, CURLcode result, enum f
         return FETCH_OK;
     if (t->too_large)
         return FETCH_BODY_TOO_LARGE;
-    if (result == CURLE_COULDNT_CONNECT && (t->socket_error || t->refused))
-        return t->socket_error ? FETCH_INTERNAL : FETCH_BLOCKED_ADDRESS;
+    if (result == CURLE_COULDNT_CONNECT && (t->route.error || t->route.refused))
+        return t->route.error ? FETCH_INTERNAL : FETCH_BLOCKED_ADDRESS;
     return fetch_code_of_curl(result, phase);
 }
 
@@ -208,13 +139,13 @@ static struct transfer_failure *describe(const struct transfer *t, enum fetch_co
     failure->timing = transfer_timing_of(t->handle.easy);
     if (code == FETCH_BLOCKED_ADDRESS)
         snprintf(failure->message, sizeof failure->message, "%s: %s", fetch_code_message((int)code),
-                 t->refused);
+                 t->route.refused);
     else if (code == FETCH_BODY_TOO_LARGE)
         snprintf(failure->message, sizeof failure->message,
                  "The body is larger than the limit of %zu bytes", t->request.max_body_bytes);
-    else if (code == FETCH_INTERNAL && t->socket_error)
+    else if (code == FETCH_INTERNAL && t->route.error)
         snprintf(failure->message, sizeof failure->message, "No socket to connect with: %s",
-                 strerrordesc_np(t->socket_error));
+                 strerrordesc_np(t->route.error));
     else
         snprintf(failure->message, sizeof failure->message, "%s",
                  t->message[0] ? t->message : fetch_code_message((int)code));
@@ -256,12 +187,22 @@ static void finish(struct transfer *t, CURLcode result)
     promise_drop(p);
 }
 
+static bool connect_again(struct transfer *t, CURLcode result)
+{
+    if (!route_try_again(&t->route, result, t->handle.easy))
+        return false;
+    t->message[0] = '\0';
+    curl_multi_remove_handle(t->engine->multi, t->handle.easy);
+    return curl_multi_add_handle(t->engine->multi, t->handle.easy) == CURLM_OK;
+}
+
 void transfer_ended(CURL *easy, CURLcode result)
 {
     struct transfer *t = NULL;
 
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&t);
-    finish(t, result);
+    if (!connect_again(t, result))
+        finish(t, result);
 }
 
 /* The body has a place, so what was held back may come. */
@@ -326,10 +267,7 @@ static bool set_callbacks(struct transfer *t)
            curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->message) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_WRITEDATA, t) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_SOCKOPTFUNCTION, on_socket) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_SOCKOPTDATA, t) == CURLE_OK;
+           route_serve(&t->route, t->engine, c) == CURLE_OK;
 }
 
 static struct transfer *transfer_new(struct engine *e)
@@ -360,12 +298,9 @@ static struct transfer *transfer_take(struct engine *e)
 static bool prepare(struct transfer *t, const struct transfer_request *request)
 {
     t->request = *request;
-    t->socket = request->address ? request->socket : -1;
-    t->connected_socket = -1;
+    route_begin(&t->route, request->address, request->socket);
     t->announced = -1;
     t->head_read = t->unwanted = t->too_large = t->reached = t->stopped = false;
-    t->refused = NULL;
-    t->socket_error = 0;
     t->message[0] = '\0';
     t->held = response_new(&t->engine->options, go_on, t);
     return t->held && handle_prepare(&t->handle, t->engine, request);
@@ -383,7 +318,7 @@ future *transfer_start(struct engine *e, const struct transfer_request *request)
     }
     t->promise = prepare(t, request) ? promise_new(&f) : NULL;
     if (!t->promise) {
-        close_unused_socket(t);
+        route_end(&t->route);
         if (t->held)
             response_free(&t->held->response);
         transfer_free(t);

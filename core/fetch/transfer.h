@@ -67,7 +67,8 @@ struct transfer_request {
     const struct target *target;
     const struct address *address; /* to connect to (port set); NULL: the target's host is an
                                       address, or there is a proxy */
-    int socket;                    /* connected to `address`; consumed in any case. -1, or no
+    int socket;                    /* connected to `address`, best by a single non-blocking
+                                      connect() (see route.h); consumed in any case. -1, or no
                                       `address`: none */
     const char *user_agent;
     const struct header_list *headers; /* NULL: none */

@@ -1,0 +1,654 @@
+/*
+ * One exchange with an origin that misbehaves: where it connects to, what it asks for, what it
+ * makes of the answer, and how it ends.
+ */
+#include "core/base/clock.h"
+#include "core/fetch/engine_internal.h"
+#include "tests/check.h"
+#include "tests/support/origin.h"
+#include "tests/support/transfer_fixture.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct origin *origin;
+static struct address pin;
+static struct transfer_request request;
+
+static void setup(void)
+{
+    transfer_setup();
+    origin = origin_start(NULL);
+    ck_assert_ptr_nonnull(origin);
+    pin = loopback(origin_port(origin));
+    request = request_to(&pin);
+    engine_make();
+}
+
+static void teardown(void)
+{
+    origin = origin_stop(origin);
+    transfer_teardown();
+}
+
+/* A URL of the origin by a name that only the pin leads from. */
+static const char *url_of(const char *path)
+{
+    static char url[256];
+
+    snprintf(url, sizeof url, "http://pinned.example:%u%s", origin_port(origin), path);
+    return url;
+}
+
+static const struct outcome *path(const char *p)
+{
+    return get(url_of(p), &request);
+}
+
+static future *begin_path(const char *p)
+{
+    return get_begin(NULL, url_of(p), &request);
+}
+
+static void expect_code(const struct outcome *o, enum fetch_code code)
+{
+    ck_assert_msg(o->code == (int)code, "%s: %s", fetch_code_name(o->code), o->message);
+}
+
+/* -- where it connects to ---------------------------------------------------------------------- */
+
+START_TEST(a_pinned_name_is_never_looked_up)
+{
+    const struct outcome *o = path("/echo");
+
+    expect_code(o, FETCH_OK);
+    ck_assert_ptr_nonnull(strstr(o->body, "Host: pinned.example:"));
+    ck_assert_str_eq(o->remote_ip, "127.0.0.1");
+    /* The port is the pin's, too. */
+    o = get("http://another.example.:1/echo", &request);
+    expect_code(o, FETCH_OK);
+    ck_assert_ptr_nonnull(strstr(o->body, "Host: another.example.:1\r\n"));
+}
+END_TEST
+
+START_TEST(an_address_needs_no_pin)
+{
+    char url[128];
+
+    request.address = NULL;
+    snprintf(url, sizeof url, "%s/page/1", origin_url(origin));
+    ck_assert_uint_eq(get(url, &request)->status, 200);
+    request.address = &pin; /* and neither leaves anything behind for the other */
+    ck_assert_uint_eq(path("/page/1")->status, 200);
+    request.address = NULL;
+    ck_assert_uint_eq(get(url, &request)->status, 200);
+}
+END_TEST
+
+START_TEST(a_pin_of_ipv6_leads_there)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nv6";
+    struct address six = {.v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
+    socklen_t length = sizeof six.v6;
+    int listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (listener >= 0 && bind(listener, &six.any, length) == 0) { /* else it has no IPv6 */
+        ck_assert_int_eq(listen(listener, 1), 0);
+        ck_assert_int_eq(getsockname(listener, &six.any, &length), 0);
+        request.address = &six;
+        future *f = begin_path("/");
+        int fd = accept(listener, NULL, NULL);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(write(fd, answer, sizeof answer - 1), sizeof answer - 1);
+        const struct outcome *o = get_end(f);
+        expect_code(o, FETCH_OK);
+        ck_assert_str_eq(o->body, "v6");
+        ck_assert_str_eq(o->remote_ip, "::1");
+        close(fd);
+    }
+    if (listener >= 0)
+        close(listener);
+}
+END_TEST
+
+START_TEST(the_guard_judges_a_pinned_address)
+{
+    struct guard *guard;
+
+    ck_assert_int_eq(guard_new(NULL, 0, &guard), 0);
+    engine_options.guard = guard;
+    engine_make();
+    expect_code(path("/page/1"), FETCH_BLOCKED_ADDRESS);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 0);
+    guard_free(guard);
+}
+END_TEST
+
+START_TEST(connections_are_used_again)
+{
+    for (int i = 0; i < 5; i++)
+        ck_assert_uint_eq(path("/page/1")->status, 200);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 1);
+}
+END_TEST
+
+START_TEST(the_last_of_an_origin_closes_its_connection)
+{
+    request.last = true;
+    ck_assert_uint_eq(path("/page/1")->status, 200);
+    ck_assert(origin_wait_at_most(origin, ORIGIN_OPEN, 0, PATIENCE_MS));
+    request.last = false;
+    ck_assert_uint_eq(path("/page/1")->status, 200);
+    ck_assert_uint_eq(path("/page/1")->status, 200);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 2);
+}
+END_TEST
+
+/* -- a socket that is connected already -------------------------------------------------------- */
+
+START_TEST(a_connected_socket_is_used)
+{
+    request.socket = connect_to(&pin);
+    expect_code(path("/page/1"), FETCH_OK);
+    request.socket = -1;
+    expect_code(path("/page/1"), FETCH_OK); /* and used again */
+    /* libcurl 7.88 does not take one that is connected so soon. */
+    bool takes_it = curl_version_info(CURLVERSION_NOW)->version_num >= 0x080000;
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), takes_it ? 1 : 2);
+}
+END_TEST
+
+START_TEST(a_connected_socket_that_is_not_needed_is_closed)
+{
+    ck_assert_uint_eq(path("/page/1")->status, 200);
+    request.socket = connect_to(&pin);
+    ck_assert(origin_wait_at_least(origin, ORIGIN_ACCEPTED, 2, PATIENCE_MS));
+    ck_assert_uint_eq(path("/page/1")->status, 200); /* there is a connection */
+    ck_assert(origin_wait_at_most(origin, ORIGIN_OPEN, 1, PATIENCE_MS));
+}
+END_TEST
+
+START_TEST(a_connected_socket_is_closed_with_a_transfer_that_fails)
+{
+    struct guard *guard;
+
+    ck_assert_int_eq(guard_new(NULL, 0, &guard), 0);
+    engine_options.guard = guard;
+    engine_make();
+    request.socket = connect_to(&pin);
+    ck_assert(origin_wait_at_least(origin, ORIGIN_ACCEPTED, 1, PATIENCE_MS));
+    expect_code(path("/page/1"), FETCH_BLOCKED_ADDRESS);
+    ck_assert(origin_wait_at_most(origin, ORIGIN_OPEN, 0, PATIENCE_MS));
+    guard_free(guard);
+}
+END_TEST
+
+START_TEST(a_connected_socket_that_broke_is_a_connect_failure)
+{
+    struct origin *gone = origin_start(NULL);
+
+    pin = loopback(origin_port(gone));
+    request.socket = connect_to(&pin);
+    ck_assert(origin_wait_at_least(gone, ORIGIN_ACCEPTED, 1, PATIENCE_MS));
+    origin_stop(gone);
+    expect_code(path("/page/1"), FETCH_CONNECT_FAILURE);
+}
+END_TEST
+
+/* -- what it asks for -------------------------------------------------------------------------- */
+
+START_TEST(headers_are_sent_once_and_forgotten)
+{
+    struct header_list headers = {.lines = curl_slist_append(NULL, "X-Trace: 17")};
+
+    curl_slist_append(headers.lines, "Accept-Language: de");
+    request.headers = &headers;
+    const struct outcome *o = path("/echo");
+    ck_assert_ptr_nonnull(strstr(o->body, "X-Trace: 17\r\n"));
+    ck_assert_ptr_nonnull(strstr(o->body, "Accept-Language: de\r\n"));
+    request.headers = NULL;
+    ck_assert_ptr_null(strstr(path("/echo")->body, "X-Trace"));
+    curl_slist_free_all(headers.lines);
+}
+END_TEST
+
+START_TEST(each_says_who_asks)
+{
+    ck_assert_ptr_nonnull(strstr(path("/echo")->body, "User-Agent: skimd-test/1\r\n"));
+    request.user_agent = "another/2";
+    ck_assert_ptr_nonnull(strstr(path("/echo")->body, "User-Agent: another/2\r\n"));
+}
+END_TEST
+
+/* -- bodies that are not wanted ---------------------------------------------------------------- */
+
+static bool want_html(struct bytes type)
+{
+    return type.len >= 9 && memcmp(type.ptr, "text/html", 9) == 0;
+}
+
+START_TEST(a_wanted_type_is_kept)
+{
+    request.wants_type = want_html;
+    const struct outcome *o = path("/page/1");
+    ck_assert_ptr_nonnull(strstr(o->body, "<title>Page 1</title>"));
+    ck_assert_uint_eq(o->body_bytes, o->body_len);
+    ck_assert(!o->stopped);
+}
+END_TEST
+
+START_TEST(an_unwanted_body_that_is_short_is_read_for_the_connection_s_sake)
+{
+    request.wants_type = want_html;
+    const struct outcome *o = path("/huge?bytes=65536");
+    expect_code(o, FETCH_OK);
+    ck_assert_str_eq(o->content_type, "text/plain");
+    ck_assert_uint_eq(o->body_len, 0);
+    ck_assert_uint_eq(o->body_bytes, 65536);
+    ck_assert(!o->stopped);
+    ck_assert_uint_eq(path("/page/1")->status, 200);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 1);
+}
+END_TEST
+
+static bool want_nothing(struct bytes type)
+{
+    (void)type;
+    return false;
+}
+
+static const char *const long_bodies[] = {"/huge?bytes=65537", "/huge?bytes=1000000000",
+                                          "/endless"};
+
+START_TEST(an_unwanted_body_that_is_long_is_not_waited_for)
+{
+    request.wants_type = want_nothing;
+    const struct outcome *o = path(long_bodies[_i]);
+    expect_code(o, FETCH_OK); /* whatever the limit for bodies */
+    ck_assert_uint_eq(o->status, 200);
+    ck_assert_str_ne(o->content_type, "");
+    ck_assert_uint_eq(o->body_len, 0);
+    ck_assert(o->stopped);
+    ck_assert(origin_wait_at_most(origin, ORIGIN_OPEN, 0, PATIENCE_MS));
+    ck_assert_uint_eq(path("/status/204")->status, 204);
+}
+END_TEST
+
+START_TEST(a_body_over_its_limit_is_refused_whether_announced_or_not)
+{
+    request.max_body_bytes = 1000;
+    expect_code(path("/huge?bytes=1001"), FETCH_BODY_TOO_LARGE);
+    expect_code(path("/endless"), FETCH_BODY_TOO_LARGE);
+    ck_assert_uint_eq(path("/huge?bytes=1000")->body_len, 1000);
+}
+END_TEST
+
+/* -- bodies that are looked at ----------------------------------------------------------------- */
+
+struct look {
+    struct transfer_watch watch;
+    promise *seen;
+    future *was_seen;
+    unsigned calls;
+    size_t body_len;
+    char content_type[64];
+};
+
+static void on_reached(struct transfer_watch *watch, const struct response *so_far)
+{
+    struct look *l = CONTAINER_OF(watch, struct look, watch);
+
+    l->calls++;
+    l->body_len = so_far->body.len;
+    snprintf(l->content_type, sizeof l->content_type, "%.*s", (int)so_far->content_type.len,
+             so_far->content_type.ptr);
+    promise_resolve(l->seen, NULL, NULL);
+}
+
+static void look_at(struct look *l, size_t bytes)
+{
+    *l = (struct look){.watch = {.at_bytes = bytes, .reached = on_reached}};
+    l->seen = new_promise(&l->was_seen);
+    request.watch = &l->watch;
+}
+
+static void end_look(struct look *l)
+{
+    ck_assert_ptr_null(l->watch.transfer);
+    promise_drop(l->seen);
+    future_error(l->was_seen);
+    future_drop(l->was_seen);
+}
+
+static void stop(void *watch)
+{
+    transfer_stop(watch);
+}
+
+START_TEST(a_body_is_looked_at_while_it_comes_and_ended)
+{
+    struct look l;
+
+    look_at(&l, 3);
+    future *f = begin_path("/slow?ms=20");
+    expect_ok(future_ref(l.was_seen));
+    on_loop(stop, &l.watch);
+    const struct outcome *o = get_end(f);
+    expect_code(o, FETCH_OK);
+    ck_assert_uint_eq(o->status, 200);
+    ck_assert(o->stopped);
+    ck_assert_uint_ge(o->body_len, 3);
+    ck_assert_uint_eq(o->body_bytes, o->body_len);
+    ck_assert_str_eq(o->content_type, "text/html; charset=utf-8");
+    ck_assert_str_eq(l.content_type, o->content_type);
+    ck_assert_uint_ge(l.body_len, 3);
+    ck_assert(origin_wait_at_most(origin, ORIGIN_OPEN, 0, PATIENCE_MS));
+    on_loop(stop, &l.watch); /* it is over */
+    end_look(&l);
+}
+END_TEST
+
+START_TEST(a_body_is_looked_at_once)
+{
+    struct look l;
+
+    look_at(&l, 1);
+    expect_code(path("/endless"), FETCH_BODY_TOO_LARGE);
+    ck_assert_uint_eq(l.calls, 1);
+    end_look(&l);
+}
+END_TEST
+
+START_TEST(a_body_that_is_complete_is_not_looked_at)
+{
+    struct look l;
+
+    look_at(&l, 1);
+    expect_code(path("/page/1"), FETCH_OK);
+    request.wants_type = want_nothing;
+    expect_code(path("/endless"), FETCH_OK);
+    ck_assert_uint_eq(l.calls, 0);
+    end_look(&l);
+}
+END_TEST
+
+/* -- slow ones --------------------------------------------------------------------------------- */
+
+static struct large_body occupant;
+
+static void occupy(void *arg)
+{
+    (void)arg;
+    large_bodies_init(&large_bodies, 1);
+    ck_assert(large_body_enter(&large_bodies, &occupant));
+}
+
+static void vacate(void *arg)
+{
+    (void)arg;
+    large_body_leave(&large_bodies, &occupant);
+}
+
+/* All in one test, as libcurl counts in seconds. */
+START_TEST(only_a_body_that_trickles_is_too_slow)
+{
+    engine_options.low_speed_ms = 1000;
+    engine_options.low_speed_bytes = 1000;
+    engine_make();
+    on_loop(occupy, NULL);
+    future *paused = begin_path("/huge?bytes=1000000");
+    future *thinks = begin_path("/page/1?ms=2500");
+    const struct outcome *o = path("/slow?ms=100");
+    expect_code(o, FETCH_TIMEOUT);
+    ck_assert_int_eq(o->phase, FETCH_RECEIVING);
+    ck_assert_uint_gt(o->timing.total_us, 1000000);
+    ck_assert_uint_gt(o->timing.first_byte_us, 0);
+    expect_code(get_end(thinks), FETCH_OK);
+    on_loop(vacate, NULL);
+    o = get_end(paused);
+    expect_code(o, FETCH_OK);
+    ck_assert_uint_eq(o->body_len, 1000000);
+}
+END_TEST
+
+START_TEST(a_body_that_waits_for_its_place_can_be_cancelled)
+{
+    struct scope *scope = scope_new(CLOCK_NEVER, 0);
+
+    on_loop(occupy, NULL);
+    future *f = get_begin(scope, url_of("/huge?bytes=1000000"), &request);
+    while (bytes_held() == 0)
+        let_loop_turn();
+    scope_cancel(scope, -ECANCELED);
+    expect(f, FUTURE_CANCELLED, -ECANCELED);
+    expect_ok(scope_close(scope));
+    scope_drop(scope);
+    on_loop(vacate, NULL);
+    ck_assert_uint_eq(large_bodies.free, 1);
+}
+END_TEST
+
+/* -- fields of the answer ---------------------------------------------------------------------- */
+
+static const struct {
+    const char *after;
+    bool has;
+    uint64_t seconds;
+} retries[] = {
+    {"0", true, 0},           {"120", true, 120},
+    {"100000", true, 100000}, {"Wed,%2021%20Oct%202015%2007:28:00%20GMT", true, 0}, /* long ago */
+    {"soon", false, 0},       {"-5", false, 0},
+    {"1.5", false, 0},
+};
+
+START_TEST(retry_after_is_understood)
+{
+    char p[128];
+
+    snprintf(p, sizeof p, "/status/503?after=%s", retries[_i].after);
+    const struct outcome *o = path(p);
+    ck_assert_uint_eq(o->status, 503);
+    ck_assert_msg(o->has_retry_after == retries[_i].has, "%s", retries[_i].after);
+    ck_assert_uint_eq(o->retry_after_s, retries[_i].seconds);
+}
+END_TEST
+
+START_TEST(retry_after_may_be_a_date)
+{
+    time_t at = time(NULL) + 100;
+    char p[128];
+
+    strftime(p, sizeof p, "/status/429?after=%a,%%20%d%%20%b%%20%Y%%20%T%%20GMT", gmtime(&at));
+    const struct outcome *o = path(p);
+    ck_assert(o->has_retry_after);
+    ck_assert_uint_le(o->retry_after_s, 100);
+    ck_assert_uint_ge(o->retry_after_s, 70);
+    ck_assert(!path("/status/429")->has_retry_after);
+}
+END_TEST
+
+START_TEST(a_redirect_says_where_to)
+{
+    ck_assert_str_eq(path("/redirect/1")->location, "../page/0");
+    ck_assert_str_eq(path("/page/1")->location, "");
+}
+END_TEST
+
+START_TEST(a_failure_has_its_times)
+{
+    const struct outcome *o = path("/reset");
+
+    expect_code(o, FETCH_CONNECT_FAILURE);
+    ck_assert_uint_gt(o->timing.connect_us, 0);
+    ck_assert_uint_gt(o->timing.total_us, 0);
+}
+END_TEST
+
+/* -- the engine -------------------------------------------------------------------------------- */
+
+START_TEST(a_proxy_gets_it_all_and_is_not_judged)
+{
+    struct guard *guard;
+
+    ck_assert_int_eq(guard_new(NULL, 0, &guard), 0);
+    setenv("NO_PROXY", "*", 1);
+    engine_options.guard = guard;
+    engine_options.proxy = origin_url(origin);
+    engine_make();
+    request.address = NULL;
+    get("http://a.example/page/1", &request);
+    get("http://b.example/page/1", &request);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_REQUESTS), 2);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 1);
+    guard_free(guard);
+}
+END_TEST
+
+START_TEST(no_proxy_comes_from_the_environment)
+{
+    setenv("http_proxy", "http://127.0.0.1:1", 1); /* nobody listens there */
+    setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
+    ck_assert_uint_eq(path("/page/1")->status, 200);
+}
+END_TEST
+
+START_TEST(an_unusable_proxy_is_refused)
+{
+    static const char *const unusable[] = {"ftp://127.0.0.1:1", "socks5://127.0.0.1:1",
+                                           "socks4://127.0.0.1", "http://", "http://a b/"};
+    static const char *const usable[] = {"http://127.0.0.1:1", "127.0.0.1:3128", "",
+                                         "socks5h://127.0.0.1"};
+
+    for (size_t i = 0; i < sizeof unusable / sizeof *unusable; i++) {
+        engine_options.proxy = unusable[i];
+        ck_assert_msg(engine_refused(), "%s", unusable[i]);
+    }
+    for (size_t i = 0; i < sizeof usable / sizeof *usable; i++) {
+        engine_options.proxy = usable[i];
+        ck_assert_msg(!engine_refused(), "%s", usable[i]);
+    }
+}
+END_TEST
+
+static void count_idle(void *ret_count)
+{
+    *(size_t *)ret_count = engine_made()->idle_count;
+}
+
+START_TEST(few_handles_are_kept_after_many_transfers)
+{
+    enum { MANY = 100 };
+    future *many[MANY];
+    size_t idle;
+
+    for (int i = 0; i < MANY; i++)
+        many[i] = begin_path("/hold/x");
+    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, MANY, PATIENCE_MS));
+    origin_release(origin);
+    for (int i = 0; i < MANY; i++)
+        ck_assert_uint_eq(get_end(many[i])->status, 200);
+    let_loop_turn();
+    on_loop(count_idle, &idle);
+    ck_assert_uint_gt(idle, 0);
+    ck_assert_uint_lt(idle, MANY / 2);
+}
+END_TEST
+
+/* -- places for large bodies ------------------------------------------------------------------- */
+
+static struct large_body bodies[4];
+static unsigned went_on[4];
+
+static void count_go_on(struct large_body *body)
+{
+    went_on[body - bodies]++;
+    if (body == &bodies[1]) /* its transfer has timed out */
+        large_body_leave(&large_bodies, body);
+}
+
+static void queue_for_places(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 4; i++)
+        bodies[i].go_on = count_go_on;
+    large_bodies_init(&large_bodies, 1);
+    ck_assert(large_body_enter(&large_bodies, &bodies[0]));
+    ck_assert(large_body_enter(&large_bodies, &bodies[0]));
+    for (int i = 1; i < 4; i++)
+        ck_assert(!large_body_enter(&large_bodies, &bodies[i]));
+    large_body_leave(&large_bodies, &bodies[0]);
+    ck_assert(!large_body_enter(&large_bodies, &bodies[0])); /* behind the others */
+    ck_assert_uint_eq(went_on[1], 0);                        /* later */
+}
+
+static void leave_all(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 4; i++)
+        large_body_leave(&large_bodies, &bodies[i]);
+}
+
+START_TEST(places_are_handed_out_in_order)
+{
+    static const unsigned first_two[] = {0, 1, 1, 0};
+
+    on_loop(queue_for_places, NULL);
+    let_loop_turn();
+    ck_assert_mem_eq(went_on, first_two, sizeof went_on);
+    on_loop(leave_all, NULL);
+    let_loop_turn();
+    ck_assert_mem_eq(went_on, first_two, sizeof went_on);
+    ck_assert_uint_eq(large_bodies.free, 1);
+}
+END_TEST
+
+static void add_tests_of_bodies(TCase *tc)
+{
+    tcase_add_test(tc, a_wanted_type_is_kept);
+    tcase_add_test(tc, an_unwanted_body_that_is_short_is_read_for_the_connection_s_sake);
+    tcase_add_loop_test(tc, an_unwanted_body_that_is_long_is_not_waited_for, 0,
+                        (int)(sizeof long_bodies / sizeof *long_bodies));
+    tcase_add_test(tc, a_body_over_its_limit_is_refused_whether_announced_or_not);
+    tcase_add_test(tc, a_body_is_looked_at_while_it_comes_and_ended);
+    tcase_add_test(tc, a_body_is_looked_at_once);
+    tcase_add_test(tc, a_body_that_is_complete_is_not_looked_at);
+    tcase_add_test(tc, only_a_body_that_trickles_is_too_slow);
+    tcase_add_test(tc, a_body_that_waits_for_its_place_can_be_cancelled);
+    tcase_add_test(tc, places_are_handed_out_in_order);
+}
+
+Suite *suite_transfer(void)
+{
+    Suite *s = suite_create("transfer");
+    TCase *tc = tcase_create("transfer");
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, a_pinned_name_is_never_looked_up);
+    tcase_add_test(tc, an_address_needs_no_pin);
+    tcase_add_test(tc, a_pin_of_ipv6_leads_there);
+    tcase_add_test(tc, the_guard_judges_a_pinned_address);
+    tcase_add_test(tc, connections_are_used_again);
+    tcase_add_test(tc, the_last_of_an_origin_closes_its_connection);
+    tcase_add_test(tc, a_connected_socket_is_used);
+    tcase_add_test(tc, a_connected_socket_that_is_not_needed_is_closed);
+    tcase_add_test(tc, a_connected_socket_is_closed_with_a_transfer_that_fails);
+    tcase_add_test(tc, a_connected_socket_that_broke_is_a_connect_failure);
+    tcase_add_test(tc, headers_are_sent_once_and_forgotten);
+    tcase_add_test(tc, each_says_who_asks);
+    tcase_add_loop_test(tc, retry_after_is_understood, 0, (int)(sizeof retries / sizeof *retries));
+    tcase_add_test(tc, retry_after_may_be_a_date);
+    tcase_add_test(tc, a_redirect_says_where_to);
+    tcase_add_test(tc, a_failure_has_its_times);
+    tcase_add_test(tc, a_proxy_gets_it_all_and_is_not_judged);
+    tcase_add_test(tc, no_proxy_comes_from_the_environment);
+    tcase_add_test(tc, an_unusable_proxy_is_refused);
+    tcase_add_test(tc, few_handles_are_kept_after_many_transfers);
+    add_tests_of_bodies(tc);
+    suite_add_tcase(s, tc);
+    return s;
+}
