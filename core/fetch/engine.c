@@ -16,8 +16,10 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* So many transfers may be idle though fewer are under way: their handles take memory. */
-enum { IDLE_ALWAYS = 32 };
+enum {
+    IDLE_ALWAYS = 32, /* so many idle transfers are kept, though their handles take memory */
+    IDLE_MS = 1000,   /* the others are freed when they were idle for so long */
+};
 
 /* -- collecting -------------------------------------------------------------------------------- */
 
@@ -30,16 +32,6 @@ void engine_collect(struct engine *e)
         CURLcode result = message->data.result; /* the message's life ends with the transfer */
         transfer_ended(message->easy_handle, result);
     }
-}
-
-static size_t idle_limit(const struct engine *e)
-{
-    return e->busy_count > IDLE_ALWAYS ? e->busy_count : IDLE_ALWAYS;
-}
-
-bool engine_has_many_idle(const struct engine *e)
-{
-    return e->idle_count > idle_limit(e);
 }
 
 static void collect(struct job *job)
@@ -56,15 +48,37 @@ static void collect(struct job *job)
         e->broken = false;
         transfer_abort_all(e);
     }
-    transfer_free_idle(e, idle_limit(e));
 }
 
-void engine_collect_later(struct engine *e)
+/* -- idle transfers ---------------------------------------------------------------------------- */
+
+static void watch_idle(struct engine *e)
 {
-    if (!e->collecting) {
-        e->collecting = true;
-        loop_post(&e->collect);
-    }
+    e->idle_least = e->idle_count;
+    if (e->idle_count > IDLE_ALWAYS)
+        timer_set(&e->trim, clock_after_ms(loop_now_ns(), IDLE_MS)); /* if not: with the next one */
+}
+
+/*
+ * As many as were idle all the time are not needed. (As many as are idle at one moment may be: when
+ * many transfers end in one turn of the loop, as many may start in the next.)
+ */
+static void trim(struct timer *timer)
+{
+    struct engine *e = CONTAINER_OF(timer, struct engine, trim);
+    size_t spare = e->idle_least > IDLE_ALWAYS ? e->idle_least - IDLE_ALWAYS : 0;
+
+    transfer_free_idle(e, e->idle_count - spare);
+    watch_idle(e);
+}
+
+void engine_counts_idle(struct engine *e, int change)
+{
+    e->idle_count += (size_t)change; /* modulo 2^N: a negative change subtracts */
+    if (e->idle_count < e->idle_least)
+        e->idle_least = e->idle_count;
+    if (e->idle_count > IDLE_ALWAYS && e->trim.slot == 0)
+        watch_idle(e);
 }
 
 /* -- libcurl on the loop ----------------------------------------------------------------------- */
@@ -75,7 +89,10 @@ static void act(struct engine *e, curl_socket_t fd, int events)
 
     if (curl_multi_socket_action(e->multi, fd, events, &running) != CURLM_OK)
         e->broken = true;
-    engine_collect_later(e);
+    if (!e->collecting) {
+        e->collecting = true;
+        loop_post(&e->collect);
+    }
 }
 
 static void on_ready(void *arg, int fd, uint32_t events)
@@ -239,9 +256,15 @@ static bool set_multi_options(struct engine *e)
            curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, (long)e->options.max_connections) == CURLM_OK;
 }
 
-/* TLS sessions are the handle's own otherwise, and handles come to whatever host is next. */
+/*
+ * Before 8.12 each easy handle keeps the TLS sessions of the last five hosts it happened to come
+ * to, about 3 KiB each: shared, there are eight in all. Newer ones share them within the multi
+ * handle.
+ */
 static bool share_sessions(struct engine *e)
 {
+    if (curl_version_info(CURLVERSION_NOW)->version_num >= 0x080c00)
+        return true;
     e->share = curl_share_init();
     return e->share &&
            curl_share_setopt(e->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK;
@@ -256,6 +279,7 @@ struct engine *engine_new(const struct engine_options *options)
     list_init(&e->idle);
     list_init(&e->busy);
     e->timer.fire = on_timer;
+    e->trim.fire = trim;
     e->collect.run = collect;
     if (!take_options(e, options)) {
         engine_free(e);
@@ -280,6 +304,7 @@ struct engine *engine_free(struct engine *e)
     curl_share_cleanup(e->share);
     free(e->ours);
     timer_clear(&e->timer);
+    timer_clear(&e->trim);
     e->closed = true;
     if (!e->collecting)
         free(e);

@@ -16,10 +16,12 @@ struct engine {
     struct engine_options options;
     const char *ca_file; /* what is trusted; NULL: what libcurl takes by itself */
     CURLM *multi;
-    CURLSH *share;
+    CURLSH *share;          /* NULL: not needed */
     struct list idle, busy; /* transfers */
-    size_t idle_count, busy_count;
-    struct timer timer;
+    size_t idle_count;
+    size_t idle_least;  /* since `trim` was set */
+    struct timer trim;  /* of idle ones */
+    struct timer timer; /* libcurl's */
     struct job collect;
     bool collecting; /* `collect` is queued */
     bool broken;     /* libcurl gave the handle up: it will not end its transfers by itself */
@@ -30,13 +32,11 @@ struct engine {
 
 /* -- engine.c ---------------------------------------------------------------------------------- */
 
-/* Ends the transfers that libcurl is done with: now, where no callback of libcurl is on the stack;
- * or in a job. */
+/* Ends the transfers that libcurl is done with; not inside a callback of libcurl. */
 void engine_collect(struct engine *e);
-void engine_collect_later(struct engine *e);
 
-/* Whether more are idle than are worth their memory; collecting frees those. */
-bool engine_has_many_idle(const struct engine *e);
+/* So many more (or fewer) transfers are idle. */
+void engine_counts_idle(struct engine *e, int change);
 
 /* Takes over a connection's descriptor, to be closed by engine_close_socket, which is libcurl's
  * callback. Returns it; or -ENOMEM, and has closed it. */

@@ -107,10 +107,7 @@ static promise *release(struct transfer *t)
     t->held = NULL;
     list_remove(&t->link);
     list_push_front(&e->idle, &t->link);
-    e->busy_count--;
-    e->idle_count++;
-    if (engine_has_many_idle(e))
-        engine_collect_later(e);
+    engine_counts_idle(e, 1);
     return p;
 }
 
@@ -291,7 +288,7 @@ static struct transfer *transfer_take(struct engine *e)
 
     if (!link)
         return transfer_new(e);
-    e->idle_count--;
+    engine_counts_idle(e, -1);
     return CONTAINER_OF(link, struct transfer, link);
 }
 
@@ -328,7 +325,6 @@ future *transfer_start(struct engine *e, const struct transfer_request *request)
     if (request->watch)
         request->watch->transfer = t;
     list_push_front(&e->busy, &t->link);
-    e->busy_count++;
     if (curl_multi_add_handle(e->multi, t->handle.easy) != CURLM_OK)
         finish(t, CURLE_FAILED_INIT);
     return f;
