@@ -117,7 +117,8 @@ static void setup(void)
     ck_assert_int_eq(net_parse("127.0.0.0/24", &nets[0]), 0);
     ck_assert_int_eq(net_parse("224.0.0.1", &nets[1]), 0);
     ck_assert_int_eq(net_parse("::1", &nets[2]), 0);
-    ck_assert_int_eq(guard_new(nets, 3, &guard), 0);
+    ck_assert_int_eq(guard_new(&(struct guard_options){.allow = nets, .allow_count = 3}, &guard),
+                     0);
     memset(listeners, -1, sizeof listeners);
     for (int i = 0; i < 10 && !open_sites(); i++)
         close_sites();

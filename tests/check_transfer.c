@@ -124,7 +124,7 @@ START_TEST(the_guard_judges_a_pinned_address)
 {
     struct guard *guard;
 
-    ck_assert_int_eq(guard_new(NULL, 0, &guard), 0);
+    ck_assert_int_eq(guard_new(&(struct guard_options){0}, &guard), 0);
     engine_options.guard = guard;
     engine_make();
     expect_code(path("/page/1"), FETCH_BLOCKED_ADDRESS);
@@ -181,7 +181,7 @@ START_TEST(a_connected_socket_is_closed_with_a_transfer_that_fails)
 {
     struct guard *guard;
 
-    ck_assert_int_eq(guard_new(NULL, 0, &guard), 0);
+    ck_assert_int_eq(guard_new(&(struct guard_options){0}, &guard), 0);
     engine_options.guard = guard;
     engine_make();
     request.socket = connect_to(&pin);
@@ -500,7 +500,7 @@ START_TEST(a_proxy_gets_it_all_and_is_not_judged)
 {
     struct guard *guard;
 
-    ck_assert_int_eq(guard_new(NULL, 0, &guard), 0);
+    ck_assert_int_eq(guard_new(&(struct guard_options){0}, &guard), 0);
     setenv("NO_PROXY", "*", 1);
     engine_options.guard = guard;
     engine_options.proxy = origin_url(origin);
