@@ -61,7 +61,8 @@ ROOM_OBJ  := $(call objects,$(ROOM_SRC))
 TEST_OBJ  := $(call objects,$(TEST_SRC))
 MAIN_OBJ  := $(call objects,server/main.c)
 ORIGIN_OBJ := $(call objects,$(wildcard tests/support/origin*.c core/base/*.c))
-BENCH_OBJ := $(call objects,$(wildcard bench/*.c bench/async/*.c))
+BENCH_OBJ := $(call objects,$(wildcard bench/*.c bench/async/*.c bench/fetch/*.c))
+BENCH_FETCH := $(BUILD)/bench_fetch $(BUILD)/bare_multi $(BUILD)/many_hosts
 FUZZ_OBJ  := $(call objects,$(wildcard tests/fuzz/*.c))
 TORTURE_OBJ := $(call objects,$(wildcard tests/torture/*.c))
 EXAMPLE_OBJ := $(call objects,$(wildcard examples/*.c))
@@ -73,12 +74,13 @@ ASYNC_HEADERS := $(patsubst %,core/async/%.h,async future task scope channel map
 VERSION := $(shell sed -n 's/^.define SKIMD_VERSION "\(.*\)"/\1/p' server/version.h)
 
 .PHONY: all everything help deps demo test check check-asan check-tsan check-clang examples check-examples \
-        check-install check-valgrind model torture fuzz lint format bench bench-async install install-async clean
+        check-install check-valgrind model torture fuzz lint format bench bench-async bench-fetch install \
+        install-async clean
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/skimd $(BUILD)/libasync.a compile_commands.json ## build skimd (build/release/skimd)
 
-everything: all examples $(BUILD)/check_skimd $(BUILD)/origin $(BUILD)/bare_fetch $(BUILD)/bench_async $(BUILD)/torture
+everything: all examples $(BUILD)/check_skimd $(BUILD)/origin $(BUILD)/bare_fetch $(BUILD)/bench_async $(BENCH_FETCH) $(BUILD)/torture
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +114,12 @@ $(BUILD)/bench_async: $(call objects,bench/async/bench_async.c bench/async/bare.
 $(BUILD)/bench_uv: $(call objects,bench/async/bench_uv.c)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libuv)
+
+$(BUILD)/bench_fetch: $(call objects,bench/fetch/workload.c $(wildcard core/fetch/*.c)) $(BUILD)/libasync.a
+$(BUILD)/bare_multi: $(call objects,bench/fetch/workload.c)
+$(BENCH_FETCH): $(BUILD)/%: $(BUILD)/obj/bench/fetch/%.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(filter-out examples/download.c,$(wildcard examples/*.c)))
 $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libasync.a
@@ -227,6 +235,11 @@ bench-async: ## measure the future layer beside bare loops, libuv and Python
 	@docker/deps bench
 	@$(MAKE) --no-print-directory $(BUILD)/bench_async $(if $(shell pkg-config --exists libuv && echo yes),$(BUILD)/bench_uv)
 	@bench/async/run $(BUILD)
+
+bench-fetch: ## measure the fetch engine beside bare libcurl loops
+	@docker/deps bench
+	@$(MAKE) --no-print-directory $(BENCH_FETCH)
+	@bench/fetch/run $(BUILD)
 
 install: $(BUILD)/skimd ## install skimd below PREFIX (/usr/local)
 	install -D -m 755 $(BUILD)/skimd $(DESTDIR)$(PREFIX)/bin/skimd

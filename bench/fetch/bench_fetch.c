@@ -1,0 +1,161 @@
+/*
+ * bench_fetch: fetches a list of URLs by fetch(), as a batch does, with nothing behind it: no
+ * parser, no record, no client. workload.h tells what all programs of this folder are given and
+ * what they print.
+ *
+ *   run_step    the engine is made, all URLs are fetched, it is freed: that is what is measured
+ *   item_step   one URL, as in server/batch.c
+ */
+#include "bench/fetch/workload.h"
+#include "core/async/async.h"
+#include "core/fetch/fetch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define USAGE "[--per-host N] [--window N]"
+
+enum {
+    WINDOW_EXTRA = 64, /* as in server/batch.c */
+    HOLD_BYTES = 128 << 20,
+    MAX_PAGE_BYTES = 10 << 20,
+};
+
+static struct workload work = {.concurrency = 256};
+static size_t window; /* fetches that are started and not yet done; 0: concurrency + WINDOW_EXTRA */
+static struct fetch_options options = {
+    .timeout_ms = 30000,
+    .max_page_bytes = MAX_PAGE_BYTES,
+    .max_redirects = 10,
+    .retries = 2,
+    .user_agent = "Mozilla/5.0 (compatible; skimd-bench/1; +http://127.0.0.1/)",
+};
+static struct guard *guard;
+
+/* Loop thread. */
+static struct fetcher *fetcher;
+static size_t ok;
+static uint64_t bytes;
+
+/* -- one URL ----------------------------------------------------------------------------------- */
+
+struct item {
+    size_t index;
+    future *page;
+};
+
+static int item_step(task *t, void *frame)
+{
+    struct item *s = frame;
+
+    BEGIN(t);
+    AWAIT(t, s->page, fetch(fetcher, bytes_cstr(workload_url(&work, s->index)), &options));
+    if (future_ok(s->page)) {
+        const struct fetch_page *page = future_value(s->page);
+        ok += page->response->http_status == 200;
+        bytes += page->response->body.len;
+    } else if (future_value(s->page)) {
+        const struct fetch_failure *failure = future_value(s->page);
+        fprintf(stderr, "%s: %s\n", workload_url(&work, s->index), failure->message);
+    }
+    END(t);
+}
+
+static void item_drop(void *frame)
+{
+    future_drop(((struct item *)frame)->page);
+}
+
+TASK(item_task, ON_LOOP, sizeof(struct item), .step = item_step, .drop = item_drop);
+
+static future *start_item(void *arg, size_t index)
+{
+    (void)arg;
+    return task_start(&item_task, &(struct item){.index = index});
+}
+
+/* -- all of them ------------------------------------------------------------------------------- */
+
+struct run {
+    future *mapped;
+};
+
+static int run_step(task *t, void *frame)
+{
+    struct run *r = frame;
+
+    BEGIN(t);
+    fetcher = fetcher_new(&(struct fetcher_options){
+        .guard = guard,
+        .concurrency = work.concurrency,
+        .connect_timeout_ms = 10000,
+        .hold_bytes = HOLD_BYTES,
+        .max_page_bytes = MAX_PAGE_BYTES,
+    });
+    if (!fetcher)
+        die("no fetcher");
+    AWAIT(t, r->mapped, map_in(NULL, work.count, window, start_item, NULL));
+    fetcher = fetcher_free(fetcher);
+    END(t);
+}
+
+static void run_drop(void *frame)
+{
+    future_drop(((struct run *)frame)->mapped);
+}
+
+TASK(run_task, ON_LOOP, sizeof(struct run), .step = run_step, .drop = run_drop);
+
+/* -- the program ------------------------------------------------------------------------------- */
+
+static void read_command_line(int argc, char **argv)
+{
+    static const struct option names[] = {
+        WORKLOAD_OPTIONS,
+        {"per-host", required_argument, NULL, 'p'},
+        {"window", required_argument, NULL, 'w'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        if (option == 'p')
+            options.per_origin = (unsigned)parse_number(optarg);
+        else if (option == 'w')
+            window = parse_number(optarg);
+        else
+            workload_option(&work, option, USAGE);
+    }
+    workload_read(&work, argc, argv, USAGE);
+    if (options.per_origin == 0)
+        options.per_origin = work.concurrency;
+    if (window == 0)
+        window = work.concurrency + WINDOW_EXTRA;
+}
+
+static void allow_loopback(void)
+{
+    struct net loopback;
+
+    if (net_parse("127.0.0.0/8", &loopback) < 0 || guard_new(&loopback, 1, &guard) < 0)
+        die("no guard");
+}
+
+int main(int argc, char **argv)
+{
+    if (async_is_worker(argc, argv))
+        return async_worker_main();
+
+    read_command_line(argc, argv);
+    allow_loopback();
+    workload_begin(&work);
+    future *done = task_start(&run_task, NULL);
+    if (future_wait(done, CLOCK_NEVER) < 0 || !future_ok(done))
+        die("the run failed");
+    future_drop(done);
+    workload_report(&work, ok, bytes);
+    async_stop();
+    guard_free(guard);
+    workload_free(&work);
+    return EXIT_SUCCESS;
+}
