@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <locale.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,11 +125,12 @@ static int set_url(CURLU *handle, struct bytes text, struct refusal *why)
     struct buffer copy = {0};
     CURLUcode code;
 
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == ' ') /* libcurl's way with spaces changed in 8.x */
+    buffer_reserve(&copy, text.len + 1);
+    while (text.ptr) { /* libcurl's way with spaces changed in 8.x */
+        struct bytes part = bytes_split(&text, ' ');
+        buffer_append(&copy, part.ptr, part.len);
+        if (text.ptr)
             buffer_text(&copy, "%20");
-        else
-            buffer_byte(&copy, text.ptr[i]);
     }
     buffer_byte(&copy, '\0');
     if (copy.failed) {
@@ -254,34 +254,50 @@ static CURLUcode get_ascii_host(CURLU *handle, char **ret_host)
     return code;
 }
 
+static int refuse_zone(CURLU *handle, struct refusal *why)
+{
+    char *zone;
+
+    if (curl_url_get(handle, CURLUPART_ZONEID, &zone, 0) != CURLUE_OK)
+        return 0;
+    curl_free(zone);
+    return refuse(why, FETCH_INVALID_URL, "IPv6 zone identifiers have no meaning here");
+}
+
+/* `host`, in ASCII, in canonical form. */
+static int canonical_host(CURLU *handle, const char *host, host_text ret_host, struct refusal *why)
+{
+    int r;
+
+    if (host[0] != '[')
+        return canonical_name(host, ret_host, why);
+    r = refuse_zone(handle, why);
+    return r == 0 ? canonical_ipv6(host, ret_host, why) : r;
+}
+
 /* Brings the host of `handle` into canonical form, in ASCII, and gives it. */
 static int normalise_host(CURLU *handle, host_text ret_host, struct refusal *why)
 {
-    char *host = NULL, *zone = NULL;
-    CURLUcode code;
+    char *host, *ascii;
+    CURLUcode code = curl_url_get(handle, CURLUPART_HOST, &host, 0);
     int r;
 
-    if (curl_url_get(handle, CURLUPART_ZONEID, &zone, 0) == CURLUE_OK) {
-        curl_free(zone);
-        return refuse(why, FETCH_INVALID_URL, "IPv6 zone identifiers have no meaning here");
-    }
-    code = curl_url_get(handle, CURLUPART_HOST, &host, 0);
     if (code != CURLUE_OK)
         return refuse_curlu(why, code);
-    if (!is_ascii(host)) {
-        curl_free(host);
-        host = NULL;
-        /* Any failure is the name's: libcurl 7 calls it CURLUE_OUT_OF_MEMORY. */
-        if (get_ascii_host(handle, &host) != CURLUE_OK)
-            return refuse(why, FETCH_INVALID_URL,
-                          "The host is no valid international name in UTF-8");
+    if (is_ascii(host)) {
+        r = canonical_host(handle, host, ret_host, why);
+    } else if (get_ascii_host(handle, &ascii) == CURLUE_OK) {
+        r = canonical_host(handle, ascii, ret_host, why);
+        curl_free(ascii);
+    } else { /* any failure is the name's: libcurl 7 calls it CURLUE_OUT_OF_MEMORY */
+        r = refuse(why, FETCH_INVALID_URL, "The host is no valid international name in UTF-8");
     }
-    r = host[0] == '[' ? canonical_ipv6(host, ret_host, why) : canonical_name(host, ret_host, why);
+    if (r == 0 && strcmp(host, ret_host) != 0) {
+        code = curl_url_set(handle, CURLUPART_HOST, ret_host, 0);
+        r = code == CURLUE_OK ? 0 : refuse_curlu(why, code);
+    }
     curl_free(host);
-    if (r != 0)
-        return r;
-    code = curl_url_set(handle, CURLUPART_HOST, ret_host, 0);
-    return code == CURLUE_OK ? 0 : refuse_curlu(why, code);
+    return r;
 }
 
 /* -- the target -------------------------------------------------------------------------------- */
@@ -302,44 +318,89 @@ static int get_port(CURLU *handle, uint16_t *ret_port, struct refusal *why)
     return 0;
 }
 
-static int make_origin(struct target *target, const char *host, struct refusal *why)
+/* The parts, `count` of them, as one string, the caller's. NULL when memory is exhausted. */
+static char *join(const struct bytes *parts, size_t count)
 {
-    const char *scheme = target->is_tls ? "https" : "http";
+    size_t len = 0;
+    char *text, *at;
 
-    if (asprintf(&target->origin, "%s://%s:%u", scheme, host, (unsigned)target->port) < 0) {
-        target->origin = NULL; /* undefined after a failure */
-        return refuse_no_memory(why);
+    for (size_t i = 0; i < count; i++)
+        len += parts[i].len;
+    text = at = malloc(len + 1);
+    if (!text)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].len > 0)
+            memcpy(at, parts[i].ptr, parts[i].len);
+        at += parts[i].len;
     }
-    target->host = bytes_of(target->origin + strlen(scheme) + strlen("://"), strlen(host));
-    if (host[0] == '[') {
+    *at = '\0';
+    return text;
+}
+
+/* Writes ":8080", and gives it. */
+static struct bytes port_suffix(uint16_t port, char text[6])
+{
+    size_t at = 6;
+
+    do {
+        text[--at] = (char)('0' + port % 10);
+        port /= 10;
+    } while (port > 0);
+    text[--at] = ':';
+    return bytes_of(text + at, 6 - at);
+}
+
+static int make_origin(struct target *target, struct bytes scheme, struct bytes host,
+                       struct bytes port, struct refusal *why)
+{
+    const struct bytes parts[] = {scheme, host, port};
+
+    target->origin = join(parts, sizeof parts / sizeof *parts);
+    if (!target->origin)
+        return refuse_no_memory(why);
+    target->host = bytes_of(target->origin + scheme.len, host.len);
+    if (host.ptr[0] == '[') {
         target->host.ptr++;
         target->host.len -= 2;
     }
     return 0;
 }
 
-/* The URL without user name, password and default port. */
-static int make_url(struct target *target, struct refusal *why)
+/*
+ * The URL, put together from its parts: libcurl, asked for the whole, would show user name and
+ * password, and takes ten times as long to print it.
+ */
+static int make_url(struct target *target, struct bytes scheme, struct bytes host,
+                    struct bytes port, struct refusal *why)
 {
-    CURLU *bare = curl_url_dup(target->handle);
-    char *url = NULL;
-    CURLUcode code;
+    char *path, *query = NULL;
+    CURLUcode code = curl_url_get(target->handle, CURLUPART_PATH, &path, 0);
+    int r = 0;
 
-    if (!bare)
-        return refuse_no_memory(why);
-    curl_url_set(bare, CURLUPART_USER, NULL, 0);
-    curl_url_set(bare, CURLUPART_PASSWORD, NULL, 0);
-    code = curl_url_get(bare, CURLUPART_URL, &url, CURLU_NO_DEFAULT_PORT);
-    curl_url_cleanup(bare);
     if (code != CURLUE_OK)
         return refuse_curlu(why, code);
-    if (strlen(url) > TARGET_URL_MAX) {
-        curl_free(url);
-        return refuse(why, FETCH_INVALID_URL, "The URL is longer than 8192 bytes when encoded");
+    code = curl_url_get(target->handle, CURLUPART_QUERY, &query, 0);
+    if (code != CURLUE_OK && code != CURLUE_NO_QUERY) {
+        curl_free(path);
+        return refuse_curlu(why, code);
     }
-    target->url = strdup(url); /* libcurl's memory goes back to libcurl */
-    curl_free(url);
-    return target->url ? 0 : refuse_no_memory(why);
+    /* An empty query is as none: libcurl requests it so. */
+    const struct bytes parts[] = {scheme,
+                                  host,
+                                  port,
+                                  bytes_of("/", path[0] != '/'),
+                                  bytes_cstr(path),
+                                  bytes_of("?", query && query[0]),
+                                  bytes_cstr(query)};
+    target->url = join(parts, sizeof parts / sizeof *parts);
+    curl_free(path);
+    curl_free(query);
+    if (!target->url)
+        r = refuse_no_memory(why);
+    else if (strlen(target->url) > TARGET_URL_MAX)
+        r = refuse(why, FETCH_INVALID_URL, "The URL is longer than 8192 bytes when encoded");
+    return r;
 }
 
 /* Copies user name and password where `to` has none. */
@@ -367,22 +428,26 @@ static int inherit_credentials(CURLU *from, CURLU *to, struct refusal *why)
 /* Fills the target from its handle, whose URL is set. */
 static int target_fill(struct target *target, struct refusal *why)
 {
-    host_text host;
-    char *scheme;
-    CURLUcode code;
+    char *text, port_text[6];
+    host_text host_buffer;
     int r;
 
-    code = curl_url_get(target->handle, CURLUPART_SCHEME, &scheme, 0);
+    CURLUcode code = curl_url_get(target->handle, CURLUPART_SCHEME, &text, 0);
     if (code != CURLUE_OK)
         return refuse_curlu(why, code);
-    target->is_tls = bytes_equal_nocase(bytes_cstr(scheme), BYTES("https"));
-    curl_free(scheme);
-
-    if ((r = normalise_host(target->handle, host, why)) != 0 ||
-        (r = get_port(target->handle, &target->port, why)) != 0 ||
-        (r = make_origin(target, host, why)) != 0)
+    target->is_tls = bytes_equal_nocase(bytes_cstr(text), BYTES("https"));
+    curl_free(text);
+    if ((r = normalise_host(target->handle, host_buffer, why)) != 0 ||
+        (r = get_port(target->handle, &target->port, why)) != 0)
         return r;
-    return make_url(target, why);
+
+    struct bytes scheme = target->is_tls ? BYTES("https://") : BYTES("http://");
+    struct bytes host = bytes_cstr(host_buffer), port = port_suffix(target->port, port_text);
+    if ((r = make_origin(target, scheme, host, port, why)) != 0)
+        return r;
+    if (target->port == (target->is_tls ? 443 : 80))
+        port.len = 0;
+    return make_url(target, scheme, host, port, why);
 }
 
 /*
