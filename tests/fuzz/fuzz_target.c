@@ -1,6 +1,6 @@
 /*
  * A URL and, on the line below it, a Location. A target must be a fixed point of its own parser,
- * keep its password to itself, and be the host that libcurl will connect to.
+ * keep its password to itself, and be the host and the URL that libcurl will ask for.
  */
 #include "core/fetch/fetch_error.h"
 #include "core/fetch/target.h"
@@ -13,6 +13,21 @@ static bool has_user(const struct target *target)
 
     curl_free(user);
     return has;
+}
+
+/* What libcurl will ask for, as it writes it. */
+static bool is_what_libcurl_asks_for(const struct target *target)
+{
+    CURLU *bare = curl_url_dup(target->handle);
+    char *url = NULL;
+
+    FUZZ_CHECK(bare && curl_url_set(bare, CURLUPART_USER, NULL, 0) == CURLUE_OK &&
+               curl_url_set(bare, CURLUPART_PASSWORD, NULL, 0) == CURLUE_OK &&
+               curl_url_get(bare, CURLUPART_URL, &url, CURLU_NO_DEFAULT_PORT) == CURLUE_OK);
+    bool is = strcmp(url, target->url) == 0;
+    curl_free(url);
+    curl_url_cleanup(bare);
+    return is;
 }
 
 static void check_target(const struct target *target)
@@ -30,6 +45,7 @@ static void check_target(const struct target *target)
     FUZZ_CHECK(bytes_equal(target->host, host[0] == '[' ? bytes_of(host + 1, strlen(host) - 2)
                                                         : bytes_cstr(host)));
     curl_free(host);
+    FUZZ_CHECK(is_what_libcurl_asks_for(target));
 
     FUZZ_CHECK(target_parse(url, &again, &message) == 0);
     FUZZ_CHECK(!has_user(&again) && strcmp(again.url, target->url) == 0);
