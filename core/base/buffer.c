@@ -13,7 +13,8 @@ bool buffer_reserve(struct buffer *b, size_t more)
     if (more <= b->capacity - b->len)
         return true;
 
-    size_t capacity = b->capacity ? b->capacity : BUFFER_MINIMUM;
+    /* What is reserved first is mostly all there will be: no more than that. Then it doubles. */
+    size_t capacity = b->capacity > 0 ? b->capacity : more > BUFFER_MINIMUM ? more : BUFFER_MINIMUM;
     while (capacity - b->len < more) {
         if (capacity > SIZE_MAX / 2) {
             b->failed = true;
