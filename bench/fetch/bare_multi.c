@@ -25,7 +25,8 @@
 #include <unistd.h>
 
 #define USAGE                                                                                      \
-    "[--lazy] [--connect-to HOST:PORT] [--ca-file FILE [--system-store] [--share]] [--insecure]"
+    "[--lazy] [--keep] [--connect-to HOST:PORT] [--ca-file FILE [--system-store] [--share]] "      \
+    "[--insecure]"
 
 enum { EVENTS_PER_WAIT = 256, DESCRIPTORS_MAX = 1 << 16 };
 
@@ -38,6 +39,7 @@ struct watch {
 static struct workload work = {.concurrency = 256};
 static struct {
     bool lazy;              /* see on_socket */
+    bool keep;              /* each body in memory, until it is complete */
     const char *connect_to; /* whatever the URL's host; NULL: that */
     const char *ca_file;
     bool system_store; /* leave CURLOPT_CAPATH as libcurl was built, beside ca_file */
@@ -105,11 +107,36 @@ static int on_timer(CURLM *unused, long timeout_ms, void *unused_too)
 
 /* -- easy handles ------------------------------------------------------------------------------ */
 
-static size_t on_body(char *data, size_t one, size_t length, void *unused)
+/* A body that is kept, as libcurl's example for that (docs/examples/getinmemory.c) does it. */
+struct body {
+    char *ptr;
+    size_t len;
+};
+
+static size_t on_body(char *data, size_t one, size_t length, void *arg)
 {
-    (void)data, (void)one, (void)unused;
+    struct body *body = arg;
+
+    (void)one;
     bytes += length;
+    if (!options.keep)
+        return length;
+    char *grown = realloc(body->ptr, body->len + length);
+    if (!grown)
+        die("no memory");
+    body->ptr = grown;
+    memcpy(body->ptr + body->len, data, length);
+    body->len += length;
     return length;
+}
+
+static void drop_body(CURL *easy)
+{
+    struct body *body = NULL;
+
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&body);
+    free(body->ptr);
+    *body = (struct body){0};
 }
 
 static void set_tls(CURL *easy)
@@ -130,8 +157,12 @@ static void set_tls(CURL *easy)
 
 static CURL *set_options(CURL *easy)
 {
-    if (!easy)
+    struct body *body = calloc(1, sizeof *body);
+
+    if (!easy || !body)
         die("no memory");
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, body);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     if (options.lazy)
@@ -166,6 +197,8 @@ static void collect_transfers(void)
 
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
         curl_multi_remove_handle(multi, easy);
+        if (options.keep)
+            drop_body(easy);
         if (result != CURLE_OK)
             fprintf(stderr, "%s\n", curl_easy_strerror(result));
         ok += result == CURLE_OK && status == 200;
@@ -251,8 +284,12 @@ static void open_multi(void)
 
 static void close_multi(void)
 {
-    for (size_t i = 0; i < idle_count; i++)
+    for (size_t i = 0; i < idle_count; i++) {
+        struct body *body = NULL;
+        curl_easy_getinfo(idle[i], CURLINFO_PRIVATE, (char **)&body);
+        free(body);
         curl_easy_cleanup(idle[i]);
+    }
     curl_multi_cleanup(multi);
     curl_share_cleanup(share);
     curl_slist_free_all(connect_to);
@@ -268,6 +305,7 @@ static void read_command_line(int argc, char **argv)
     static const struct option names[] = {
         WORKLOAD_OPTIONS,
         {"lazy", no_argument, NULL, 'l'},
+        {"keep", no_argument, NULL, 'k'},
         {"connect-to", required_argument, NULL, 't'},
         {"ca-file", required_argument, NULL, 'f'},
         {"system-store", no_argument, NULL, 's'},
@@ -281,6 +319,9 @@ static void read_command_line(int argc, char **argv)
         switch (option) {
         case 'l':
             options.lazy = true;
+            break;
+        case 'k':
+            options.keep = true;
             break;
         case 't':
             options.connect_to = optarg;

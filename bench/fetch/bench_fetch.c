@@ -28,7 +28,7 @@ static struct fetch_options options = {
     .max_page_bytes = MAX_PAGE_BYTES,
     .max_redirects = 10,
     .retries = 2,
-    .user_agent = "Mozilla/5.0 (compatible; skimd-bench/1; +http://127.0.0.1/)",
+    .user_agent = "skimd/0.1.0",
 };
 static struct guard *guard;
 

@@ -3,10 +3,11 @@
  * 127.0.0.0/8, each of them a host of its own to a client, and answers every request with the same
  * page.
  *
- *     many_hosts [--addresses N] [--ports N] [--size BYTES] [--close]
+ *     many_hosts [--first N] [--addresses N] [--ports N] [--size BYTES] [--close]
  *
- * Prints the URL of each host, a line each, then closes its output: it listens by then. The hosts
- * are divided among a few processes, since each connection and each listener is a descriptor.
+ * Prints the URL of each host, a line each, then closes its output: it listens by then. The first
+ * address is 127.0.0.1 and N more. Each connection and each listener is a descriptor: where there
+ * would be too many, start it several times.
  */
 #include "core/base/bytes.h"
 
@@ -14,21 +15,19 @@
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PROCESSES = 4, BACKLOG = 1024, REQUEST_MAX = 2048, EVENTS_PER_WAIT = 256 };
+enum { BACKLOG = 1024, REQUEST_MAX = 2048, EVENTS_PER_WAIT = 256 };
 
 static struct {
-    unsigned addresses, ports; /* an address belongs to one process, with all its ports */
+    unsigned first, addresses, ports;
     size_t size;
     bool close;
 } options = {.addresses = 100, .ports = 100, .size = 1024};
@@ -196,11 +195,11 @@ static uint16_t port_of(int fd)
  */
 static bool listen_on_all(int *fds)
 {
-    fds[0] = listen_at(nth_address(0), 0);
+    fds[0] = listen_at(nth_address(options.first), 0);
     if (fds[0] < 0)
         die("no port is free");
     for (unsigned a = 1; a < options.addresses; a++) {
-        fds[a] = listen_at(nth_address(a), port_of(fds[0]));
+        fds[a] = listen_at(nth_address(options.first + a), port_of(fds[0]));
         if (fds[a] < 0) {
             while (a-- > 0)
                 close(fds[a]);
@@ -210,16 +209,12 @@ static bool listen_on_all(int *fds)
     return true;
 }
 
-static void take_share(const int *fds, unsigned process)
+static void watch_listeners(const int *fds)
 {
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0)
         die("epoll_create1");
     for (unsigned i = 0; i < options.addresses * options.ports; i++) {
-        if (i % options.addresses % PROCESSES != process) {
-            close(fds[i]);
-            continue;
-        }
         struct endpoint *e = malloc(sizeof *e);
         if (!e)
             die("no memory");
@@ -228,28 +223,12 @@ static void take_share(const int *fds, unsigned process)
     }
 }
 
-/* The others end with the first, however that ends. */
-static unsigned fork_processes(void)
-{
-    for (unsigned process = 1; process < PROCESSES; process++) {
-        pid_t pid = fork();
-        if (pid < 0)
-            die("fork");
-        if (pid == 0) {
-            prctl(PR_SET_PDEATHSIG, SIGKILL);
-            return process;
-        }
-    }
-    return 0;
-}
-
-/* Ports change faster than addresses, so that the first few lines are hosts of all processes. */
 static void print_hosts(const int *fds)
 {
     char text[INET_ADDRSTRLEN];
 
     for (unsigned i = 0; i < options.addresses * options.ports; i++) {
-        struct in_addr address = nth_address(i % options.addresses);
+        struct in_addr address = nth_address(options.first + i % options.addresses);
         inet_ntop(AF_INET, &address, text, sizeof text);
         printf("http://%s:%u/\n", text, port_of(fds[i]));
     }
@@ -264,7 +243,7 @@ static size_t parse_number(const char *text)
     char *end_of_number;
     unsigned long n = strtoul(text, &end_of_number, 10);
 
-    if (*end_of_number || n == 0 || n > 1 << 24) {
+    if (*end_of_number || n > 1 << 24) {
         errno = EINVAL;
         die(text);
     }
@@ -274,16 +253,17 @@ static size_t parse_number(const char *text)
 static void read_command_line(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"addresses", required_argument, NULL, 'a'},
-        {"ports", required_argument, NULL, 'p'},
-        {"size", required_argument, NULL, 's'},
-        {"close", no_argument, NULL, 'c'},
-        {NULL, 0, NULL, 0},
+        {"first", required_argument, NULL, 'f'}, {"addresses", required_argument, NULL, 'a'},
+        {"ports", required_argument, NULL, 'p'}, {"size", required_argument, NULL, 's'},
+        {"close", no_argument, NULL, 'c'},       {NULL, 0, NULL, 0},
     };
     int option;
 
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (option) {
+        case 'f':
+            options.first = (unsigned)parse_number(optarg);
+            break;
         case 'a':
             options.addresses = (unsigned)parse_number(optarg);
             break;
@@ -300,6 +280,8 @@ static void read_command_line(int argc, char **argv)
             exit(2);
         }
     }
+    if (options.addresses == 0 || options.ports == 0)
+        exit(2);
 }
 
 int main(int argc, char **argv)
@@ -317,8 +299,8 @@ int main(int argc, char **argv)
         die("no memory");
     for (unsigned p = 0; p < options.ports; p += listen_on_all(fds + (size_t)p * options.addresses))
         ;
+    watch_listeners(fds);
     print_hosts(fds);
-    take_share(fds, fork_processes());
     free(fds);
     serve();
 }

@@ -385,7 +385,7 @@ static int make_url(struct target *target, struct bytes scheme, struct bytes hos
         curl_free(path);
         return refuse_curlu(why, code);
     }
-    /* An empty query is as none: libcurl requests it so. */
+    /* An empty query is none, as libcurl prints URLs. */
     const struct bytes parts[] = {scheme,
                                   host,
                                   port,
