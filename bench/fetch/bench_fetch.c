@@ -137,7 +137,7 @@ static void allow_loopback(void)
 {
     struct net loopback;
 
-    if (net_parse("127.0.0.0/8", &loopback) < 0 || guard_new(&loopback, 1, &guard) < 0)
+    if (net_parse("127.0.0.0/8", &loopback) < 0 || guard_new(&(struct guard_options){.allow = &loopback, .allow_count = 1}, &guard) < 0)
         die("no guard");
 }
 
