@@ -61,11 +61,11 @@ void bump_fini(struct bump *b)
 
 void bump_begin(struct bump *b, uint64_t deadline_ns)
 {
-    POISON(b->base, b->used);
+    bump_rewind(b, 0);
     /* Advice: where it is refused, the worker only stays larger. */
-    if (b->used > BUMP_KEEP)
-        (void)madvise(b->base + BUMP_KEEP, b->used - BUMP_KEEP, MADV_DONTNEED);
-    b->used = 0;
+    if (b->peak > BUMP_KEEP)
+        (void)madvise(b->base + BUMP_KEEP, b->peak - BUMP_KEEP, MADV_DONTNEED);
+    b->peak = 0;
     b->deadline_ns = deadline_ns;
     b->until_check = 0; /* a page that is late already stops at its first allocation */
     b->stack_base = (uintptr_t)__builtin_frame_address(0);
@@ -116,6 +116,19 @@ void *bump_alloc(struct bump *b, size_t size)
     b->used = start + size;
     UNPOISON(ptr, size);
     return ptr;
+}
+
+size_t bump_mark(const struct bump *b)
+{
+    return b->used;
+}
+
+void bump_rewind(struct bump *b, size_t mark)
+{
+    POISON(b->base + mark, b->used - mark);
+    if (b->used > b->peak)
+        b->peak = b->used;
+    b->used = mark;
 }
 
 void bump_resize_last(struct bump *b, void *ptr, size_t old_size, size_t new_size)

@@ -43,6 +43,7 @@ struct bump {
     char *base;
     size_t limit;
     size_t used;
+    size_t peak;          /* of `used`, as far as bump_rewind() took it back */
     size_t until_check;   /* bytes, and a fee per allocation, until the clock is read again */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC, absolute; CLOCK_NEVER for none */
     uintptr_t stack_base;
@@ -73,6 +74,13 @@ void *bump_alloc(struct bump *b, size_t size) __attribute__((returns_nonnull));
  * of unknown length is collected without a copy. Leaves through b->escape over the limit.
  */
 void bump_resize_last(struct bump *b, void *ptr, size_t old_size, size_t new_size);
+
+/*
+ * Where the arena stands, and back to there: what was allocated in between is forgotten, what was
+ * the latest allocation then is it again. For attempts that may fail.
+ */
+size_t bump_mark(const struct bump *b);
+void bump_rewind(struct bump *b, size_t mark);
 
 /* Leaves through b->escape when the deadline has passed. */
 void bump_check_deadline(struct bump *b);
