@@ -4,6 +4,7 @@
 #include "parsers/bump.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdint.h>
 
 static const char *const charset_names[] = {
@@ -247,8 +248,8 @@ static struct bytes from_utf16(struct bump *bump, struct bytes text, bool big_en
     return output_close(&out);
 }
 
-/* The encoding of a byte order mark, which is cut off; CHARSET_NONE without one. */
-static enum charset take_bom(struct bytes *page)
+/* By the byte order mark; CHARSET_NONE without one. */
+static struct charset_choice by_mark(struct bytes page)
 {
     static const struct {
         struct bytes mark;
@@ -261,15 +262,24 @@ static enum charset take_bom(struct bytes *page)
 
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         struct bytes mark = marks[i].mark;
-        if (page->len >= mark.len && memcmp(page->ptr, mark.ptr, mark.len) == 0) {
-            *page = bytes_of(page->ptr + mark.len, page->len - mark.len);
-            return marks[i].charset;
-        }
+        if (page.len >= mark.len && memcmp(page.ptr, mark.ptr, mark.len) == 0)
+            return (struct charset_choice){marks[i].charset, true, (unsigned char)mark.len};
     }
-    return CHARSET_NONE;
+    return (struct charset_choice){.charset = CHARSET_NONE};
 }
 
-static enum charset guess(struct bytes page, bool cut)
+struct charset_choice charset_declared(struct bytes page, struct bytes content_type)
+{
+    struct charset_choice choice = by_mark(page);
+
+    if (choice.charset == CHARSET_NONE) {
+        choice.charset = charset_of_label(charset_parameter(content_type));
+        choice.certain = choice.charset != CHARSET_NONE;
+    }
+    return choice;
+}
+
+enum charset charset_guess(struct bytes page, bool cut)
 {
     struct utf8_unit stop;
     size_t good = utf8_prefix(page, &stop);
@@ -277,29 +287,49 @@ static enum charset guess(struct bytes page, bool cut)
     return good == page.len || (stop.incomplete && cut) ? CHARSET_UTF_8 : CHARSET_WINDOWS_1252;
 }
 
-enum charset charset_to_utf8(struct bump *bump, struct bytes page, struct bytes content_type,
-                             bool cut, struct bytes *ret_text)
+bool charset_change(struct charset_choice *choice, enum charset meta)
 {
-    enum charset charset = take_bom(&page);
+    enum charset now = choice->charset;
 
-    if (charset == CHARSET_NONE)
-        charset = charset_of_label(charset_parameter(content_type));
-    if (charset == CHARSET_NONE)
-        charset = guess(page, cut);
+    if (choice->certain || meta == CHARSET_NONE)
+        return false;
+    choice->certain = true;
+    /* A page that was read as UTF-16 is UTF-16, whatever it says. */
+    if (now == meta || now == CHARSET_UTF_16BE || now == CHARSET_UTF_16LE)
+        return false;
+    choice->charset = meta;
+    return true;
+}
 
+int charset_convert(struct bump *bump, enum charset charset, struct bytes text, bool cut,
+                    struct bytes *ret)
+{
     switch (charset) {
     case CHARSET_NONE:
     case CHARSET_COUNT:
+        return -EOPNOTSUPP;
     case CHARSET_UTF_8:
-        *ret_text = repair_utf8(bump, page, cut);
+        *ret = repair_utf8(bump, text, cut);
         break;
     case CHARSET_UTF_16LE:
     case CHARSET_UTF_16BE:
-        *ret_text = from_utf16(bump, page, charset == CHARSET_UTF_16BE, cut);
+        *ret = from_utf16(bump, text, charset == CHARSET_UTF_16BE, cut);
         break;
     case CHARSET_WINDOWS_1252:
-        *ret_text = from_windows_1252(bump, page);
+        *ret = from_windows_1252(bump, text);
         break;
     }
-    return charset;
+    return 0;
+}
+
+enum charset charset_to_utf8(struct bump *bump, struct bytes page, struct bytes content_type,
+                             bool cut, struct bytes *ret_text)
+{
+    struct charset_choice choice = charset_declared(page, content_type);
+
+    if (choice.charset == CHARSET_NONE)
+        choice.charset = charset_guess(page, cut);
+    charset_convert(bump, choice.charset, bytes_of(page.ptr + choice.mark, page.len - choice.mark),
+                    cut, ret_text);
+    return choice.charset;
 }

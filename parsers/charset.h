@@ -54,4 +54,27 @@ struct bytes charset_parameter(struct bytes content_type);
 enum charset charset_to_utf8(struct bump *bump, struct bytes page, struct bytes content_type,
                              bool cut, struct bytes *ret_text);
 
+/* The steps of charset_to_utf8(). */
+struct charset_choice {
+    enum charset charset;
+    bool certain;       /* no meta element can change it ("confidence") */
+    unsigned char mark; /* bytes of the byte order mark, which is no part of the text */
+};
+
+/* What the page or its `content_type` declare, from the first 1024 bytes alone. CHARSET_NONE where
+ * nothing is declared: then charset_guess() decides. */
+struct charset_choice charset_declared(struct bytes page, struct bytes content_type);
+
+/* UTF-8 where all of `page` is well-formed, else windows-1252; `cut` as above. */
+enum charset charset_guess(struct bytes page, bool cut);
+
+/* Takes note of what the first meta element with an encoding declares (CHARSET_NONE: there is
+ * none). True when that changes the choice, which is certain then (HTML standard, "change the
+ * encoding"). */
+bool charset_change(struct charset_choice *choice, enum charset meta);
+
+/* The text behind the mark as UTF-8. -EOPNOTSUPP: it cannot be read. */
+int charset_convert(struct bump *bump, enum charset charset, struct bytes text, bool cut,
+                    struct bytes *ret);
+
 #endif

@@ -2,6 +2,8 @@
 
 #include "parsers/bump.h"
 #include "parsers/decode.h"
+#include "parsers/prefix.h"
+#include "parsers/sniff.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -62,77 +64,13 @@ void page_parser_destroy(struct page_parser *pp)
     free(pp);
 }
 
-/* -- is it HTML? ---------------------------------------------------------------------------------
- */
-
-enum looks { NOT_HTML, IS_HTML, UNKNOWN };
-
-/* By its media type, the part of Content-Type before the parameters. */
-static enum looks looks_by_type(struct bytes content_type)
-{
-    static const struct {
-        struct bytes type;
-        enum looks looks;
-    } types[] = {
-        {{"text/html", 9}, IS_HTML},
-        {{"application/xhtml+xml", 21}, IS_HTML},
-        /* MIME Sniffing, section 7: as good as none. */
-        {{"", 0}, UNKNOWN},
-        {{"unknown/unknown", 15}, UNKNOWN},
-        {{"application/unknown", 19}, UNKNOWN},
-        {{"*/*", 3}, UNKNOWN},
-    };
-    struct bytes type = {0};
-
-    if (content_type.ptr)
-        type = bytes_trim(bytes_split(&content_type, ';'));
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (bytes_equal_nocase(type, types[i].type))
-            return types[i].looks;
-    /* Without a slash it is no media type at all. */
-    return memchr(type.ptr, '/', type.len) ? NOT_HTML : UNKNOWN;
-}
-
-/* By its beginning: MIME Sniffing, section 7.1, the rows for text/html. */
-static bool looks_by_content(struct bytes text)
-{
-    static const struct bytes tags[] = {
-        {"<!DOCTYPE HTML", 14},
-        {"<HTML", 5},
-        {"<HEAD", 5},
-        {"<SCRIPT", 7},
-        {"<IFRAME", 7},
-        {"<H1", 3},
-        {"<DIV", 4},
-        {"<FONT", 5},
-        {"<TABLE", 6},
-        {"<A", 2},
-        {"<STYLE", 6},
-        {"<TITLE", 6},
-        {"<B", 2},
-        {"<BODY", 5},
-        {"<BR", 3},
-        {"<P", 2},
-        {"<!--", 4},
-    };
-
-    while (text.len > 0 && ascii_is_space(text.ptr[0]))
-        text = bytes_of(text.ptr + 1, text.len - 1);
-    for (size_t i = 0; i < sizeof tags / sizeof tags[0]; i++) {
-        size_t len = tags[i].len;
-        if (text.len > len && bytes_equal_nocase(bytes_of(text.ptr, len), tags[i]) &&
-            (text.ptr[len] == ' ' || text.ptr[len] == '>'))
-            return true;
-    }
-    return false;
-}
-
 /* -- the steps -----------------------------------------------------------------------------------
  */
 
 static void fail(struct page_facts *ret, enum page_error error)
 {
-    *ret = (struct page_facts){.error = error, .message = bytes_cstr(page_error_message(error))};
+    *ret = (struct page_facts){
+        .error = error, .message = bytes_cstr(page_error_message(error)), .settled = true};
 }
 
 /* Fails with a message of its own; `format` as in printf. */
@@ -149,7 +87,8 @@ fail_with(struct page_parser *pp, struct page_facts *ret, enum page_error error,
         len = 0;
     if ((size_t)len >= sizeof pp->message)
         len = sizeof pp->message - 1;
-    *ret = (struct page_facts){.error = error, .message = bytes_of(pp->message, (size_t)len)};
+    *ret = (struct page_facts){
+        .error = error, .message = bytes_of(pp->message, (size_t)len), .settled = true};
 }
 
 enum { CODING_SHOWN = 40 }; /* bytes of a coding's name in a message */
@@ -198,65 +137,47 @@ static void fail_decoding(struct page_parser *pp, const struct page_request *in,
     }
 }
 
-/* Reads the whole decoded body into the arena; one without a coding is taken where it is. */
-static int decode_body(struct page_parser *pp, const struct page_request *in, struct bytes *ret)
-{
-    const struct decode_limits limits = {in->max_decoded_bytes, in->max_ratio, in->deadline_ns};
-    size_t len = 0, capacity = 0, got;
-    int rc = decoder_begin(pp->decoder, in->body, in->content_encoding, &limits);
-
-    if (rc < 0)
-        return rc;
-    if (decoder_is_identity(pp->decoder)) {
-        *ret = in->body;
-        return in->body.len > in->max_decoded_bytes ? -EFBIG : 0;
-    }
-    char *text = bump_alloc(&pp->bump, 0);
-    do {
-        if (capacity - len < DECODE_CHUNK) {
-            bump_resize_last(&pp->bump, text, capacity, len + DECODE_CHUNK);
-            capacity = len + DECODE_CHUNK;
-        }
-        rc = decoder_read(pp->decoder, text + len, capacity - len, &got);
-        if (rc < 0)
-            return rc;
-        len += got;
-    } while (got > 0);
-    bump_resize_last(&pp->bump, text, capacity, len);
-    *ret = bytes_of(text, len);
-    return 0;
-}
-
 /* The whole way; leaves through the arena's escape when the page takes too much. */
 static void parse(struct page_parser *pp, const struct page_request *in, struct page_facts *ret)
 {
-    enum looks looks = looks_by_type(in->content_type);
-    struct page_facts facts = {.error = PAGE_OK};
-    struct bytes decoded, text;
-    struct title title = {0};
+    const struct decode_limits limits = {
+        .max_bytes = in->max_decoded_bytes,
+        .max_ratio = in->is_prefix ? 0 : in->max_ratio, /* what follows may be less compressed */
+        .deadline_ns = in->deadline_ns,
+    };
+    enum sniff sniff = sniff_type(in->content_type);
+    struct prefix page;
 
-    if (looks == NOT_HTML) {
-        *ret = facts;
+    if (sniff == SNIFF_NOT_HTML) {
+        *ret = (struct page_facts){.settled = true};
         return;
     }
-    int rc = decode_body(pp, in, &decoded);
+    int rc = decoder_begin(pp->decoder, in->body, in->content_encoding, &limits);
+    if (rc == 0)
+        rc = prefix_read(&pp->bump, pp->decoder, in, sniff == SNIFF_UNKNOWN, &page);
+    if (rc == -EOPNOTSUPP) {
+        fail_with(pp, ret, PAGE_BAD_ENCODING, "Pages in the charset \"%s\" are not read",
+                  charset_name(page.charset));
+        return;
+    }
     if (rc < 0) {
         fail_decoding(pp, in, rc, ret);
         return;
     }
-    facts.decoded_bytes = decoded.len;
-    facts.body_truncated = decoder_cut(pp->decoder);
-
-    enum charset charset =
-        charset_to_utf8(&pp->bump, decoded, in->content_type, facts.body_truncated, &text);
-    if (looks == IS_HTML || looks_by_content(text)) {
-        facts.charset = charset;
-        title_find(&pp->bump, text, &title);
+    if (!page.settled) {
+        *ret = (struct page_facts){.settled = false};
+        return;
     }
-    facts.has_title = title.found;
-    facts.title_truncated = title.truncated;
-    facts.title = title.text;
-    *ret = facts;
+    *ret = (struct page_facts){
+        .settled = true,
+        .from_prefix = page.from_prefix,
+        .has_title = page.title.found,
+        .title_truncated = page.title.truncated,
+        .body_truncated = !in->is_prefix && decoder_cut(pp->decoder),
+        .charset = page.charset,
+        .title = page.title.text,
+        .decoded_bytes = page.decoded_bytes,
+    };
 }
 
 enum page_error page_parse(struct page_parser *pp, const struct page_request *in,
@@ -280,5 +201,8 @@ enum page_error page_parse(struct page_parser *pp, const struct page_request *in
                   (int)BUMP_STACK_LIMIT);
         break;
     }
+    /* The whole body gets a time and a memory of its own. */
+    if (in->is_prefix && (ret->error == PAGE_PARSE_TIMEOUT || ret->error == PAGE_OUT_OF_MEMORY))
+        *ret = (struct page_facts){.settled = false};
     return ret->error;
 }

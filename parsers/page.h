@@ -1,6 +1,7 @@
 /*
  * A page as it was received, in; what is wanted of it, out: Content-Encoding undone, charset
- * settled, parsed, within limits of memory, time and size. Runs in a worker's sandbox.
+ * settled, parsed, within limits of memory, time and size, and only as far as needed (prefix.h).
+ * Runs in a worker's sandbox.
  *
  *     body ──▶ decode ──▶ charset ──▶ gumbo ──▶ title ──▶ facts
  *              └───────── in one arena, left by longjmp ─────┘
@@ -43,6 +44,8 @@ struct page_request {
     struct bytes content_type;     /* it came more than once */
     uint64_t max_decoded_bytes;
     uint32_t max_ratio;   /* decoded bytes / received bytes, once over 1 MiB; 0 for no limit */
+    bool is_prefix;       /* `body` is the beginning of the body, the rest is still to come */
+    bool parse_all;       /* parse the whole page even when its beginning tells the answer */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC, absolute; not part of the message to a worker */
 };
 
@@ -51,13 +54,19 @@ struct page_facts {
     enum page_error error;
     struct bytes message; /* for a person, UTF-8; empty when error is PAGE_OK */
 
+    /* What follows changes nothing of this. False only when an is_prefix told too little: nothing
+     * else is set then, and the whole body is to be parsed. */
+    bool settled;
+
     /* Set only when error is PAGE_OK: */
-    bool has_title; /* false: no title element, or no HTML */
+    bool from_prefix; /* a beginning of the page told it, the rest was not parsed */
+    bool has_title;   /* false: no title element, or no HTML */
     bool title_truncated;
-    bool body_truncated;  /* the body ended before its Content-Encoding did, or was damaged */
+    bool body_truncated;  /* the body ended before its Content-Encoding did, or was damaged, and so
+                             far was it decoded */
     enum charset charset; /* CHARSET_NONE where the page was not looked at as a text */
     struct bytes title;   /* well-formed UTF-8, <= TITLE_MAX */
-    uint64_t decoded_bytes;
+    uint64_t decoded_bytes; /* as far as it was decoded: all of it, without a coding */
 };
 
 struct page_parser;
@@ -76,7 +85,8 @@ void page_parser_destroy(struct page_parser *pp);
  * Parses one page and returns ret->error. *ret is filled in either case and stays valid until the
  * next call or the destroy. A body that is not HTML (by its Content-Type; without a useful one by
  * its first bytes, MIME Sniffing standard section 7.1) gives PAGE_OK without a title, and is not
- * decoded where its type says so.
+ * decoded where its type says so, else no further than that takes. What is wrong with a body
+ * behind what is needed of it is not found.
  *
  * Bounded by deadline_ns as far as gumbo allocates memory. A page can keep it busy without (long
  * text below thousands of open elements), so the parent still kills a worker that is overdue.

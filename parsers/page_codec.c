@@ -10,10 +10,19 @@ static_assert(PAGE_REPLY_HEADER + (int)TITLE_MAX + (int)PAGE_MESSAGE_MAX <= PAGE
 static_assert((int)TITLE_MAX <= UINT16_MAX && PAGE_MESSAGE_MAX <= UINT16_MAX, "lengths are u16");
 
 enum {
+    ASK_IS_PREFIX = 1 << 0,
+    ASK_PARSE_ALL = 1 << 1,
+    ASKS_KNOWN = ASK_IS_PREFIX | ASK_PARSE_ALL,
+};
+
+enum {
     FLAG_HAS_TITLE = 1 << 0,
     FLAG_TITLE_TRUNCATED = 1 << 1,
     FLAG_BODY_TRUNCATED = 1 << 2,
-    FLAGS_KNOWN = FLAG_HAS_TITLE | FLAG_TITLE_TRUNCATED | FLAG_BODY_TRUNCATED,
+    FLAG_SETTLED = 1 << 3,
+    FLAG_FROM_PREFIX = 1 << 4,
+    FLAGS_KNOWN = FLAG_HAS_TITLE | FLAG_TITLE_TRUNCATED | FLAG_BODY_TRUNCATED | FLAG_SETTLED |
+                  FLAG_FROM_PREFIX,
 };
 
 /* -- writing: the caller has made sure of the room -----------------------------------------------
@@ -86,11 +95,14 @@ size_t page_request_pack(const struct page_request *request, char *slot, size_t 
 {
     struct bytes encoding = field_cut(request->content_encoding);
     struct bytes type = field_cut(request->content_type);
+    unsigned asks =
+        (request->is_prefix ? ASK_IS_PREFIX : 0u) | (request->parse_all ? ASK_PARSE_ALL : 0u);
     char *at = slot;
 
     if (request->body.len > cap || page_request_size(request) > cap)
         return 0;
     put_unsigned(&at, PAGE_CODEC_VERSION, 1);
+    put_unsigned(&at, asks, 1);
     put_unsigned(&at, request->max_decoded_bytes, 8);
     put_unsigned(&at, request->max_ratio, 4);
     put_unsigned(&at, encoding.len, 4);
@@ -106,8 +118,9 @@ size_t page_request_pack(const struct page_request *request, char *slot, size_t 
 int page_request_unpack(struct bytes message, struct page_request *ret)
 {
     struct reader r = {.rest = message};
-    struct page_request request;
+    struct page_request request = {0};
     uint64_t version = get_unsigned(&r, 1);
+    uint64_t asks = get_unsigned(&r, 1);
 
     request.max_decoded_bytes = get_unsigned(&r, 8);
     request.max_ratio = (uint32_t)get_unsigned(&r, 4);
@@ -117,9 +130,11 @@ int page_request_unpack(struct bytes message, struct page_request *ret)
     request.content_encoding = get_bytes(&r, encoding_len);
     request.content_type = get_bytes(&r, type_len);
     request.body = get_bytes(&r, body_len);
+    request.is_prefix = asks & ASK_IS_PREFIX;
+    request.parse_all = asks & ASK_PARSE_ALL;
 
-    if (!reader_done(&r) || version != PAGE_CODEC_VERSION || encoding_len > PAGE_FIELD_MAX ||
-        type_len > PAGE_FIELD_MAX)
+    if (!reader_done(&r) || version != PAGE_CODEC_VERSION || (asks & ~(uint64_t)ASKS_KNOWN) ||
+        encoding_len > PAGE_FIELD_MAX || type_len > PAGE_FIELD_MAX)
         return -EBADMSG;
     *ret = request;
     return 0;
@@ -132,7 +147,9 @@ size_t page_reply_pack(const struct page_facts *facts, char *buf, size_t cap)
 {
     unsigned flags = (facts->has_title ? FLAG_HAS_TITLE : 0u) |
                      (facts->title_truncated ? FLAG_TITLE_TRUNCATED : 0u) |
-                     (facts->body_truncated ? FLAG_BODY_TRUNCATED : 0u);
+                     (facts->body_truncated ? FLAG_BODY_TRUNCATED : 0u) |
+                     (facts->settled ? FLAG_SETTLED : 0u) |
+                     (facts->from_prefix ? FLAG_FROM_PREFIX : 0u);
     char *at = buf;
 
     if (facts->title.len > TITLE_MAX || facts->message.len > PAGE_MESSAGE_MAX ||
@@ -173,13 +190,23 @@ static bool is_message(struct bytes message)
     return true;
 }
 
+/* Nothing that only a page that was read can have. */
+static bool tells_nothing(const struct page_facts *f)
+{
+    return !f->from_prefix && !f->has_title && !f->title_truncated && !f->body_truncated &&
+           f->title.len == 0 && f->charset == CHARSET_NONE && f->decoded_bytes == 0;
+}
+
 /* Fields that contradict each other show a reply to be forged. */
 static bool is_consistent(const struct page_facts *f)
 {
     if (f->error != PAGE_OK)
-        return f->message.len > 0 && !f->has_title && !f->body_truncated && f->title.len == 0 &&
-               !f->title_truncated && f->charset == CHARSET_NONE && f->decoded_bytes == 0;
-    return f->message.len == 0 && (f->has_title || (f->title.len == 0 && !f->title_truncated));
+        return f->settled && f->message.len > 0 && tells_nothing(f);
+    if (f->message.len > 0 || (!f->settled && !tells_nothing(f)))
+        return false;
+    if (f->has_title)
+        return f->charset != CHARSET_NONE;
+    return !f->from_prefix && f->title.len == 0 && !f->title_truncated;
 }
 
 int page_reply_unpack(struct bytes message, struct page_facts *ret)
@@ -207,6 +234,8 @@ int page_reply_unpack(struct bytes message, struct page_facts *ret)
     facts.has_title = flags & FLAG_HAS_TITLE;
     facts.title_truncated = flags & FLAG_TITLE_TRUNCATED;
     facts.body_truncated = flags & FLAG_BODY_TRUNCATED;
+    facts.settled = flags & FLAG_SETTLED;
+    facts.from_prefix = flags & FLAG_FROM_PREFIX;
     if (!is_title(facts.title) || !is_message(facts.message) || !is_consistent(&facts))
         return -EBADMSG;
     *ret = facts;

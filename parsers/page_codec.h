@@ -2,7 +2,7 @@
  * Requests and facts as bytes, between the daemon and a worker process of the same binary.
  * Little-endian, fixed header first:
  *
- *   request   u8 version | u64 max_decoded_bytes | u32 max_ratio
+ *   request   u8 version | u8 flags | u64 max_decoded_bytes | u32 max_ratio
  *             | u32 content_encoding length | u32 content_type length | u64 body length
  *             | content_encoding | content_type | body
  *   reply     u8 version | u8 error | u8 flags | u8 charset | u64 decoded_bytes
@@ -17,8 +17,8 @@
 #include "parsers/page.h"
 
 enum {
-    PAGE_CODEC_VERSION = 1,
-    PAGE_REQUEST_HEADER = 29,
+    PAGE_CODEC_VERSION = 2,
+    PAGE_REQUEST_HEADER = 30,
     PAGE_REPLY_HEADER = 16,
     PAGE_FIELD_MAX = 8 << 10, /* bytes of a field value in a request; a longer one is cut */
     PAGE_REPLY_MAX = 32 << 10,
@@ -46,8 +46,9 @@ size_t page_reply_pack(const struct page_facts *facts, char *buf, size_t cap);
  * write to any more. -EBADMSG unless all of this holds: the version and the lengths fit and nothing
  * is left over; enums and flags are known; title and message are well-formed UTF-8 within their
  * limits, the title with ASCII white space only as single spaces inside and without NUL; the
- * message is printable ASCII, and there exactly when there is an error; an error comes without
- * facts, a page without title without title bytes.
+ * message is printable ASCII, and there exactly when there is an error; an error comes settled and
+ * without facts, what is not settled without anything, a title with a charset, an answer out of a
+ * prefix with a title, a page without title without title bytes.
  */
 int page_reply_unpack(struct bytes message, struct page_facts *ret);
 

@@ -46,6 +46,7 @@
     X(decode)                                                                                      \
     X(charset)                                                                                     \
     X(title)                                                                                       \
+    X(prefix)                                                                                      \
     X(page)                                                                                        \
     X(config)                                                                                      \
     X(options)                                                                                     \

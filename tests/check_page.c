@@ -264,6 +264,7 @@ START_TEST(a_page_that_takes_too_long_times_out)
 
     for (int i = 0; i < 100000; i++)
         buffer_text(&body, "<div>");
+    buffer_text(&body, "<title>"); /* without, nothing would need to be parsed */
     request = request_for(buffer_bytes(&body));
     request.deadline_ns = clock_after_ms(clock_now_ns(), 50);
     assert_fails(&request, PAGE_PARSE_TIMEOUT, "Parsing the page took longer than allowed");
@@ -280,6 +281,7 @@ START_TEST(a_page_that_takes_too_much_memory_has_crashed)
     ck_assert_int_eq(page_parser_create(1 << 20, &parser), 0);
     for (int i = 0; i < 100000; i++)
         buffer_text(&body, "<p>x");
+    buffer_text(&body, "<title>");
     request = request_for(buffer_bytes(&body));
     assert_fails(&request, PAGE_OUT_OF_MEMORY,
                  "Parsing the page took more memory than 1048576 bytes");
@@ -316,20 +318,28 @@ END_TEST
 
 static const struct page_facts good_facts[] = {
     {.error = PAGE_OK,
+     .settled = true,
      .has_title = true,
      .title = {"caf\xc3\xa9 \xe4\xbd\xa0\xf0\x9f\x98\x80", 13},
      .charset = CHARSET_UTF_8,
      .body_truncated = true,
      .decoded_bytes = 123456789012},
-    {.error = PAGE_OK, .has_title = true, .charset = CHARSET_WINDOWS_1252, .decoded_bytes = 7},
-    {.error = PAGE_OK},
-    {.error = PAGE_PARSE_TIMEOUT, .message = {"took too long", 13}},
+    {.error = PAGE_OK,
+     .settled = true,
+     .from_prefix = true,
+     .has_title = true,
+     .charset = CHARSET_WINDOWS_1252,
+     .decoded_bytes = 7},
+    {.error = PAGE_OK, .settled = true},
+    {.error = PAGE_OK, .settled = false},
+    {.error = PAGE_PARSE_TIMEOUT, .settled = true, .message = {"took too long", 13}},
 };
 enum { GOOD_FACTS = sizeof good_facts / sizeof good_facts[0] };
 
 static bool facts_equal(const struct page_facts *a, const struct page_facts *b)
 {
     return a->error == b->error && bytes_equal(a->message, b->message) &&
+           a->settled == b->settled && a->from_prefix == b->from_prefix &&
            a->has_title == b->has_title && a->title_truncated == b->title_truncated &&
            a->body_truncated == b->body_truncated && a->charset == b->charset &&
            bytes_equal(a->title, b->title) && a->decoded_bytes == b->decoded_bytes;
@@ -388,6 +398,9 @@ static void assert_sane(const struct page_facts *facts)
     ck_assert_uint_le(facts->title.len, TITLE_MAX);
     ck_assert_uint_le(facts->message.len, PAGE_MESSAGE_MAX);
     ck_assert(facts->has_title || facts->title.len == 0);
+    ck_assert(facts->has_title || !facts->from_prefix);
+    ck_assert(!facts->has_title || facts->charset != CHARSET_NONE);
+    ck_assert(facts->settled || (facts->error == PAGE_OK && !facts->has_title));
     ck_assert_int_eq(facts->error == PAGE_OK, facts->message.len == 0);
 }
 
@@ -432,7 +445,7 @@ START_TEST(random_replies_are_refused_or_harmless)
         len = PAGE_REPLY_HEADER + (x >> 8) % (sizeof message - PAGE_REPLY_HEADER);
         message[0] = PAGE_CODEC_VERSION;
         message[1] = (char)((x >> 3) % (PAGE_ERROR_COUNT + 1));
-        message[2] &= 7;
+        message[2] &= 31;
         message[3] &= 3;
         message[12] = (char)(len - PAGE_REPLY_HEADER);
         message[13] = message[14] = message[15] = 0;
@@ -457,19 +470,39 @@ START_TEST(a_forged_reply_is_refused)
 {
     static const char *const titles[] = {"a\xff", "\xed\xa0\x80", " a", "a ", "a  b", "a\nb", " "};
 
+    const struct page_facts titled = {
+        .settled = true, .has_title = true, .charset = CHARSET_UTF_8, .title = BYTES("fine")};
+    const struct page_facts failed = {
+        .error = PAGE_INTERNAL, .settled = true, .message = BYTES("failed")};
+    struct page_facts bad;
+
+#define ASSERT_REFUSED(good, change)                                                               \
+    do {                                                                                           \
+        bad = (good);                                                                              \
+        bad.change;                                                                                \
+        assert_refused(bad);                                                                       \
+    } while (0)
     for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++)
-        assert_refused((struct page_facts){.has_title = true, .title = bytes_cstr(titles[i])});
-    assert_refused((struct page_facts){.has_title = true, .title = BYTES("a\0b")});
-    assert_refused((struct page_facts){.title = BYTES("a title without the flag")});
-    assert_refused((struct page_facts){.title_truncated = true});
-    assert_refused((struct page_facts){.message = BYTES("a message without an error")});
-    assert_refused((struct page_facts){.error = PAGE_INTERNAL});
-    assert_refused((struct page_facts){.error = PAGE_INTERNAL, .message = BYTES("a\x1b[2J")});
-    assert_refused((struct page_facts){.error = PAGE_INTERNAL, .message = BYTES("caf\xc3\xa9")});
-    assert_refused(
-        (struct page_facts){.error = PAGE_INTERNAL, .message = BYTES("both"), .has_title = true});
-    assert_refused((struct page_facts){.error = PAGE_ERROR_COUNT, .message = BYTES("no such")});
-    assert_refused((struct page_facts){.charset = CHARSET_COUNT});
+        ASSERT_REFUSED(titled, title = bytes_cstr(titles[i]));
+    ASSERT_REFUSED(titled, title = BYTES("a\0b"));
+    ASSERT_REFUSED(titled, has_title = false);
+    ASSERT_REFUSED(titled, charset = CHARSET_NONE);
+    ASSERT_REFUSED(titled, charset = CHARSET_COUNT);
+    ASSERT_REFUSED(titled, settled = false);
+    ASSERT_REFUSED(titled, message = BYTES("a message without an error"));
+    ASSERT_REFUSED(failed, message = BYTES(""));
+    ASSERT_REFUSED(failed, message = BYTES("a\x1b[2J"));
+    ASSERT_REFUSED(failed, message = BYTES("caf\xc3\xa9"));
+    ASSERT_REFUSED(failed, has_title = true);
+    ASSERT_REFUSED(failed, from_prefix = true);
+    ASSERT_REFUSED(failed, settled = false);
+    ASSERT_REFUSED(failed, error = PAGE_ERROR_COUNT);
+#undef ASSERT_REFUSED
+    assert_refused((struct page_facts){.settled = true, .title_truncated = true});
+    assert_refused((struct page_facts){.settled = true, .from_prefix = true});
+    assert_refused((struct page_facts){.settled = false, .charset = CHARSET_UTF_8});
+    assert_refused((struct page_facts){.settled = false, .body_truncated = true});
+    assert_refused((struct page_facts){.settled = false, .decoded_bytes = 1});
 }
 END_TEST
 
@@ -480,7 +513,8 @@ START_TEST(the_largest_reply_fits)
 
     memset(title, 't', sizeof title);
     memset(text, 'm', sizeof text);
-    struct page_facts facts = {.has_title = true,
+    struct page_facts facts = {.settled = true,
+                               .has_title = true,
                                .title_truncated = true,
                                .title = bytes_of(title, sizeof title),
                                .charset = CHARSET_UTF_8};
@@ -488,7 +522,8 @@ START_TEST(the_largest_reply_fits)
     ck_assert_int_eq(page_reply_unpack(bytes_of(message, len), &got), 0);
     ck_assert(facts_equal(&facts, &got));
 
-    facts = (struct page_facts){.error = PAGE_INTERNAL, .message = bytes_of(text, sizeof text)};
+    facts = (struct page_facts){
+        .error = PAGE_INTERNAL, .settled = true, .message = bytes_of(text, sizeof text)};
     len = page_reply_pack(&facts, message, sizeof message);
     ck_assert_int_eq(page_reply_unpack(bytes_of(message, len), &got), 0);
     facts.message.len++;
@@ -502,6 +537,8 @@ START_TEST(requests_survive_the_way_to_the_worker)
     char slot[256];
 
     request.content_encoding = BYTES("gzip, br");
+    request.is_prefix = _i & 1;
+    request.parse_all = _i & 2;
     size_t len = page_request_pack(&request, slot, sizeof slot);
     ck_assert_uint_eq(len, page_request_size(&request));
     ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), 0);
@@ -510,10 +547,16 @@ START_TEST(requests_survive_the_way_to_the_worker)
     ck_assert(bytes_equal(got.content_type, request.content_type));
     ck_assert_uint_eq(got.max_decoded_bytes, request.max_decoded_bytes);
     ck_assert_uint_eq(got.max_ratio, request.max_ratio);
+    ck_assert_int_eq(got.is_prefix, request.is_prefix);
+    ck_assert_int_eq(got.parse_all, request.parse_all);
 
     for (size_t cut = 0; cut < len; cut++)
         ck_assert_int_eq(page_request_unpack(bytes_of(slot, cut), &got), -EBADMSG);
     ck_assert_int_eq(page_request_unpack(bytes_of(slot, len + 1), &got), -EBADMSG);
+    slot[1] |= 4; /* no such flag */
+    ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), -EBADMSG);
+    slot[1] &= 3;
+    ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), 0);
     slot[0]++;
     ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), -EBADMSG);
 }
@@ -582,7 +625,7 @@ Suite *suite_page(void)
     tcase_add_test(codec, random_replies_are_refused_or_harmless);
     tcase_add_test(codec, a_forged_reply_is_refused);
     tcase_add_test(codec, the_largest_reply_fits);
-    tcase_add_test(codec, requests_survive_the_way_to_the_worker);
+    tcase_add_loop_test(codec, requests_survive_the_way_to_the_worker, 0, 4);
     tcase_add_test(codec, a_request_that_does_not_fit_its_slot_is_not_written);
     tcase_add_test(codec, endless_header_fields_are_cut);
     suite_add_tcase(suite, codec);

@@ -1,0 +1,27 @@
+/*
+ * Random tag soup: pieces of HTML in an order that nobody would write, the same for the same seed.
+ * Many of the pieces are about titles, heads, charsets and what parsers do in odd places.
+ */
+#ifndef SKIMD_TESTS_SUPPORT_SOUP_H
+#define SKIMD_TESTS_SUPPORT_SOUP_H
+
+#include "core/base/buffer.h"
+
+#include <stdint.h>
+
+struct soup {
+    uint64_t state; /* set to the seed to begin with */
+};
+
+/* A number below `bound`. */
+uint32_t soup_below(struct soup *s, uint32_t bound);
+
+enum soup_kind {
+    SOUP_TEXT,  /* well-formed UTF-8 */
+    SOUP_BYTES, /* with bytes that are not, meta elements, and without framesets */
+};
+
+/* Makes `out` a page of some pieces. */
+void soup_page(struct soup *s, enum soup_kind kind, struct buffer *out);
+
+#endif
