@@ -1,5 +1,7 @@
 #include "server/options.h"
 
+#include "core/base/percent.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -434,39 +436,6 @@ int options_from_json(struct batch_options *options, const struct config *limits
     return 0;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
-/* application/x-www-form-urlencoded, except that a "%" without two hex digits is an error. */
-static bool percent_decode(struct buffer *out, struct bytes text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-
-        if (c == '+') {
-            c = ' ';
-        } else if (c == '%') {
-            int high = i + 2 < text.len ? hex_digit(text.ptr[i + 1]) : -1;
-            int low = i + 2 < text.len ? hex_digit(text.ptr[i + 2]) : -1;
-
-            if (high < 0 || low < 0)
-                return false;
-            c = (char)(high << 4 | low);
-            i += 2;
-        }
-        buffer_byte(out, c);
-    }
-    return true;
-}
-
 /* Applies one "name=value". */
 static int from_pair(struct batch_options *options, const struct config *limits, struct bytes pair,
                      struct buffer *scratch, struct problem *problem)
@@ -478,9 +447,9 @@ static int from_pair(struct batch_options *options, const struct config *limits,
     scratch->len = 0;
     if (!buffer_reserve(scratch, pair.len)) /* what is decoded is never longer */
         return out_of_memory(problem);
-    bool decoded = percent_decode(scratch, name);
+    bool decoded = percent_decode(scratch, name, true);
     size_t name_len = scratch->len;
-    decoded = decoded && percent_decode(scratch, value);
+    decoded = decoded && percent_decode(scratch, value, true);
     if (!decoded)
         return problem_set(problem, PROBLEM_INVALID_OPTION, NULL,
                            "%s: a %% stands without two hexadecimal digits",

@@ -76,7 +76,7 @@ void job_file(const struct job *job)
     struct stat st;
     int fd = -1;
 
-    percent_decode(&path, job->argument);
+    percent_forgive(&path, job->argument);
     bool allowed = job->source->site >= 0 && stays_below(buffer_bytes(&path));
     struct bytes content_type = file_type(buffer_bytes(&path));
     if (path.len == 0)

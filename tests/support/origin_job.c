@@ -17,7 +17,7 @@ static int hex_value(char c)
     return at ? (int)(at - digits) : -1;
 }
 
-void percent_decode(struct buffer *out, struct bytes text)
+void percent_forgive(struct buffer *out, struct bytes text)
 {
     for (size_t i = 0; i < text.len; i++) {
         int high = -1, low = -1;
@@ -53,7 +53,7 @@ struct buffer job_query_text(const struct job *job, struct bytes name, struct by
     struct buffer text = {0};
 
     if (value.ptr)
-        percent_decode(&text, value);
+        percent_forgive(&text, value);
     else
         buffer_append(&text, fallback.ptr, fallback.len);
     return text;
@@ -154,7 +154,7 @@ void job_write_labelled_page(const struct job *job, const char *label, uint64_t 
 {
     struct buffer name = {0}, title = {0};
 
-    percent_decode(&name, job->argument);
+    percent_forgive(&name, job->argument);
     buffer_text(&title, label);
     append_escaped(&title, buffer_bytes(&name));
     job_write_page(job, buffer_bytes(&title),

@@ -20,7 +20,7 @@ struct job {
 };
 
 /* Appends `text` with %XX resolved, to any byte; a broken escape stays as it is. */
-void percent_decode(struct buffer *out, struct bytes text);
+void percent_forgive(struct buffer *out, struct bytes text);
 
 /* The value of a query parameter, decoded; `fallback` when it is not there. Free the buffer. */
 struct buffer job_query_text(const struct job *job, struct bytes name, struct bytes fallback);
