@@ -6,7 +6,7 @@
  *     server/serve.c     the daemon's life: start, serve, drain
  *     server/http.h      requests in, answers out (libmicrohttpd)
  *     server/api.c       which path does what
- *     server/batch.c     the main job: an item is fetch, parse_page, emit
+ *     server/batch.c     the main job; server/item.c is one URL of it: fetch, parse_page, emit
  *     server/stream.h    records to a client, as fast as it reads
  *     server/intake.h    request bodies to lists of URLs
  *     server/config.h    command line and environment     server/options.h   a batch's own
@@ -15,12 +15,13 @@
  *     core/async/        futures, tasks on loop, thread and process: everything above runs on it
  *     core/fetch/        URLs to pages: queues, guard, libcurl
  *     parsers/           pages to titles, in sandboxed worker processes
- *     core/base/         bytes, buffers, lists, the clock
+ *     core/base/         bytes, buffers, lists, hashes, the clock
  *
  * The worker processes are this same program: the runtime spawns it with a flag of its own.
  */
 #include "core/async/runtime.h"
 #include "core/base/clock.h"
+#include "core/base/heap.h"
 #include "parsers/parse_page.h"
 #include "server/config.h"
 #include "server/log.h"
@@ -28,7 +29,6 @@
 #include "server/serve.h"
 #include "server/version.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,8 +74,7 @@ static int run(const struct config *config)
 {
     log_open(STDERR_FILENO, config->log_format, config->log_level);
     take_signals();
-    /* Each thread would keep the memory of its largest request body in an arena of its own. */
-    mallopt(M_ARENA_MAX, 2);
+    heap_configure();
     raise_descriptor_limit();
     async_configure(&(struct async_options){
         .workers = (unsigned)config->workers,
