@@ -64,6 +64,11 @@ void page_parser_destroy(struct page_parser *pp)
     free(pp);
 }
 
+bool page_wants_type(struct bytes content_type)
+{
+    return sniff_type(content_type) != SNIFF_NOT_HTML;
+}
+
 /* -- the steps -----------------------------------------------------------------------------------
  */
 

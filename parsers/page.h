@@ -69,6 +69,12 @@ struct page_facts {
     uint64_t decoded_bytes; /* as far as it was decoded: all of it, without a coding */
 };
 
+/*
+ * Whether a body of this Content-Type (a field value, empty without one) would be looked at: HTML,
+ * or a type that says nothing. Any thread.
+ */
+bool page_wants_type(struct bytes content_type);
+
 struct page_parser;
 
 /*

@@ -1,5 +1,6 @@
 #include "server/api.h"
 
+#include "server/hosts.h"
 #include "server/problem.h"
 
 enum { RETRY_AFTER_DRAIN_S = 5 };
@@ -47,6 +48,11 @@ static void scrape(struct api *api, struct exchange *x)
     batch_start(api->batches, x);
 }
 
+static void answer_host(struct api *api, struct exchange *x)
+{
+    hosts_answer(api->batches->fetcher, x);
+}
+
 static bool refuse_durable(const struct api *api, struct exchange *x, struct problem *ret_problem)
 {
     (void)api;
@@ -59,6 +65,7 @@ static bool refuse_durable(const struct api *api, struct exchange *x, struct pro
 static const struct route routes[] = {
     {"/v1/scrape", false, "POST", accepts_batches, scrape},
     {"/v1/batches", true, "GET, HEAD, POST, DELETE", refuse_durable, NULL},
+    {"/v1/hosts", true, "GET, HEAD", NULL, answer_host},
     {"/healthz", false, "GET, HEAD", NULL, answer_health},
 };
 

@@ -1,37 +1,21 @@
-#include "server/batch.h"
-
-#include "core/async/map.h"
+#include "core/async/combine.h"
 #include "core/async/task.h"
 #include "core/base/clock.h"
-#include "parsers/parse_page.h"
-#include "server/intake.h"
+#include "core/fetch/robots.h"
+#include "parsers/page.h"
+#include "server/batch_internal.h"
 #include "server/log.h"
-#include "server/options.h"
 #include "server/problem.h"
 #include "server/record.h"
-#include "server/stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 /* Items under way beyond the fetches that can be: those that parse and those that wait to emit. */
-enum { WINDOW_EXTRA = 64, MAX_RATIO = 1000 };
+enum { WINDOW_EXTRA = 64 };
 
-struct batch {
-    struct batches *all;
-    struct list link;   /* in all->running */
-    struct exchange *x; /* until the answer begins */
-    struct batch_options options;
-    struct fetch_options fetch;
-    struct url_list urls;
-    struct scope *scope;
-    struct stream *stream;
-    uint64_t number; /* counts the batches of this daemon; on its log lines */
-    uint64_t started_ns;
-    bool client_gone, shut_down;
-};
-
-/* -- intake: reading the body blocks, so it is done on a thread -------------------------------- */
+/* -- intake: reading the body and planning blocks, so it is done on a thread --------------------
+ */
 
 struct intake {
     struct batch *batch; /* nobody else touches it until this has ended */
@@ -44,6 +28,28 @@ static void problem_free(void *value)
     free(value);
 }
 
+static struct bytes url_at(void *arg, size_t index)
+{
+    struct batch *b = arg;
+
+    return url_list_url(&b->urls, index);
+}
+
+/* In what order the URLs are begun, and which of them are fetched at all. */
+static int plan(struct batch *b, struct problem *problem)
+{
+    int error = 0;
+
+    if (b->options.dedupe)
+        error = twins_find(b->urls.count, url_at, b, &b->twins);
+    if (error == 0)
+        error = plan_make(b->urls.count, url_at, b, b->options.order == ORDER_INPUT,
+                          b->twins.is_twin, &b->plan);
+    if (error < 0)
+        problem_set(problem, PROBLEM_OUT_OF_MEMORY, NULL, "The batch was not begun.");
+    return error;
+}
+
 static void intake_run(task *t, void *frame)
 {
     struct intake *in = frame;
@@ -51,7 +57,8 @@ static void intake_run(task *t, void *frame)
     struct problem problem;
 
     if (intake_parse(&in->body, buffer_bytes(&in->content_type), b->all->config, &b->options,
-                     &b->urls, &problem) == 0)
+                     &b->urls, &problem) == 0 &&
+        plan(b, &problem) == 0)
         return;
     struct problem *detail = malloc(sizeof *detail);
     if (detail)
@@ -76,145 +83,6 @@ static future *intake(struct batch *b)
 
     buffer_append(&in.content_type, type.ptr, type.len);
     return task_start(&intake_task, &in);
-}
-
-/* -- records ----------------------------------------------------------------------------------- */
-
-static void describe_failure(struct record *r, const char *code, const char *message,
-                             bool retryable)
-{
-    r->status = RECORD_FAILED;
-    r->error_code = bytes_cstr(code);
-    r->error_message = bytes_cstr(message);
-    r->retryable = retryable;
-}
-
-static void describe_failed_fetch(struct record *r, const future *page)
-{
-    const struct fetch_failure *failure = future_value(page);
-    int code = future_error(page);
-
-    r->attempts = failure ? failure->attempts : 1;
-    describe_failure(r, fetch_code_name(code),
-                     failure ? failure->message : fetch_code_message(code),
-                     failure && failure->retryable);
-}
-
-static void describe_failed_parse(struct record *r, const future *facts)
-{
-    const char *code, *message;
-
-    parse_page_failure(facts, &code, &message);
-    describe_failure(r, code, message, false);
-}
-
-static void describe_page(struct record *r, const struct fetch_page *page,
-                          const struct parsed_page *parsed)
-{
-    const struct response *response = page->response;
-    const struct transfer_timing *timing = &response->timing;
-
-    r->status = RECORD_OK;
-    r->http_status = response->http_status;
-    r->final_url = page->final_url;
-    r->has_title = parsed->facts.has_title;
-    r->title_truncated = parsed->facts.title_truncated;
-    r->title = parsed->facts.title;
-    r->content_type = response->content_type;
-    r->charset = bytes_cstr(charset_name(parsed->facts.charset));
-    r->body_bytes = response->body.len;
-    r->redirects = page->redirects;
-    r->http_version = response->http_version;
-    r->remote_ip = bytes_cstr(response->remote_ip);
-    r->timing = (struct record_timing){
-        .queued_us = page->queued_us,
-        .dns_us = timing->dns_us,
-        .connect_us = timing->connect_us,
-        .tls_us = timing->tls_us,
-        .first_byte_us = timing->first_byte_us,
-        .total_us = page->total_us,
-        .parse_us = parsed->parse_us,
-    };
-}
-
-/* -- item: one URL ----------------------------------------------------------------------------- */
-
-struct item {
-    struct batch *batch;
-    size_t index;
-    future *page, *facts, *sent;
-};
-
-static future *parse(struct item *s)
-{
-    const struct fetch_page *page = future_value(s->page);
-    const struct response *r = page->response;
-
-    return parse_page(s->page, &(struct page_request){
-                                   .body = buffer_bytes(&r->body),
-                                   .content_encoding = r->content_encoding,
-                                   .content_type = r->content_type,
-                                   .max_decoded_bytes = s->batch->options.max_page_bytes,
-                                   .max_ratio = MAX_RATIO,
-                               });
-}
-
-/* Hands the record over, and gives back what it was made from: a slow client holds no bodies. */
-static future *emit(struct item *s)
-{
-    struct batch *b = s->batch;
-    struct buffer line = {0};
-    struct record r = {
-        .index = s->index,
-        .url = url_list_url(&b->urls, s->index),
-        .id = url_list_id(&b->urls, s->index),
-    };
-
-    if (!future_ok(s->page)) {
-        describe_failed_fetch(&r, s->page);
-    } else {
-        const struct fetch_page *page = future_value(s->page);
-        r.attempts = page->attempts;
-        if (future_ok(s->facts))
-            describe_page(&r, page, future_value(s->facts));
-        else
-            describe_failed_parse(&r, s->facts);
-    }
-    record_write(&line, &r);
-    s->page = future_drop(s->page);
-    s->facts = future_drop(s->facts);
-    return stream_emit(b->stream, s->index, r.status, &line);
-}
-
-static int item_step(task *t, void *frame)
-{
-    struct item *s = frame;
-    struct batch *b = s->batch;
-
-    BEGIN(t);
-    AWAIT(t, s->page, fetch(b->all->fetcher, url_list_url(&b->urls, s->index), &b->fetch));
-    if (future_ok(s->page))
-        AWAIT(t, s->facts, parse(s));
-    AWAIT(t, s->sent, emit(s));
-    if (!future_ok(s->sent)) /* no memory for a record: give the batch back, as far as it came */
-        scope_cancel(b->scope, -ENOMEM);
-    END(t);
-}
-
-static void item_drop(void *frame)
-{
-    struct item *s = frame;
-
-    future_drop(s->page);
-    future_drop(s->facts);
-    future_drop(s->sent);
-}
-
-TASK(item_task, ON_LOOP, sizeof(struct item), .step = item_step, .drop = item_drop);
-
-static future *item_start(void *arg, size_t index)
-{
-    return task_start(&item_task, &(struct item){.batch = arg, .index = index});
 }
 
 /* -- batch ------------------------------------------------------------------------------------- */
@@ -266,28 +134,58 @@ static size_t window_of(const struct batch *b)
     return window < b->urls.count ? window : b->urls.count;
 }
 
-/* Makes the scope and the stream. False, and the client has its answer, when memory is exhausted.
- */
+static struct fetch_options fetch_options(const struct batch *b)
+{
+    const struct batch_options *o = &b->options;
+
+    return (struct fetch_options){
+        .timeout_ms = (unsigned)o->timeout_ms,
+        .max_page_bytes = o->max_page_bytes,
+        .max_redirects = (unsigned)o->max_redirects,
+        .retries = (unsigned)o->retries,
+        .user_agent = o->user_agent,
+        .headers = &o->headers,
+        .insecure = o->insecure,
+        .wants_type = o->any_type ? NULL : page_wants_type,
+    };
+}
+
+static struct flow *new_flow(struct batch *b)
+{
+    struct flow_options options = {
+        .per_origin = (unsigned)b->options.per_host,
+        .delay_ms = b->options.host_delay_ms,
+        .plan = &b->plan,
+        .window = window_of(b),
+        .url = url_at,
+        .begin = item_begin,
+        .arg = b,
+    };
+
+    if (b->options.robots) {
+        b->robots = (struct robots_policy){
+            .fetcher = b->all->fetcher,
+            .product = robots_product(bytes_cstr(b->options.user_agent)),
+        };
+        fetch_obey_robots(&options, &b->robots);
+    }
+    return flow_new(fetcher_schedule(b->all->fetcher), &options);
+}
+
+/* Makes what the batch runs on. False, and the client has its answer, when memory is exhausted. */
 static bool begin(struct batch *b)
 {
-    size_t window = window_of(b);
     uint64_t deadline = b->options.deadline_ms
                             ? clock_after_ms(b->started_ns, b->options.deadline_ms)
                             : CLOCK_NEVER;
 
-    b->fetch = (struct fetch_options){
-        .timeout_ms = (unsigned)b->options.timeout_ms,
-        .max_page_bytes = b->options.max_page_bytes,
-        .max_redirects = (unsigned)b->options.max_redirects,
-        .retries = (unsigned)b->options.retries,
-        .per_origin = (unsigned)b->options.per_host,
-        .user_agent = b->options.user_agent,
-    };
+    b->fetch = fetch_options(b);
     b->scope = scope_new(deadline, 0);
-    if (b->scope)
+    b->flow = new_flow(b);
+    if (b->scope && b->flow)
         b->stream = stream_new(b->x, &(struct stream_options){
                                          .total = b->urls.count,
-                                         .window = window,
+                                         .window = window_of(b),
                                          .order = b->options.order,
                                          .started_ns = b->started_ns,
                                          .write_missing = write_missing,
@@ -304,6 +202,44 @@ static bool begin(struct batch *b)
     return true;
 }
 
+/* -- feed: begins items until the flow has ended, or the scope is cancelled ---------------------
+ */
+
+struct feed {
+    struct batch *batch;
+    future *run, *ended;
+};
+
+static int feed_step(task *t, void *frame)
+{
+    struct feed *s = frame;
+
+    BEGIN(t);
+    AWAIT(t, s->ended, future_shield(s->run));
+    END(t);
+}
+
+static void feed_drop(void *frame)
+{
+    struct feed *s = frame;
+
+    flow_close(s->batch->flow);
+    future_drop(s->run);
+    future_drop(s->ended);
+}
+
+TASK(feed_task, ON_LOOP, sizeof(struct feed), .step = feed_step, .drop = feed_drop);
+
+/* Ok when every item that was begun has ended. */
+static future *feed(struct batch *b)
+{
+    future *run = flow_run(b->flow);
+
+    future_drop(
+        task_start_in(b->scope, &feed_task, &(struct feed){.batch = b, .run = future_ref(run)}));
+    return run;
+}
+
 static void log_end(const struct batch *b)
 {
     const struct record_end *counts = stream_counts(b->stream);
@@ -315,9 +251,18 @@ static void log_end(const struct batch *b)
              log_ms("elapsed_ms", (clock_now_ns() - b->started_ns) / 1000));
 }
 
+static void batch_free(struct batch *b)
+{
+    twins_free(&b->twins);
+    plan_free(&b->plan);
+    url_list_free(&b->urls);
+    options_free(&b->options);
+    free(b);
+}
+
 struct batch_frame {
     struct batch *batch;
-    future *read, *mapped, *ended, *streamed;
+    future *read, *fed, *ended, *streamed;
 };
 
 static int batch_step(task *t, void *frame)
@@ -334,7 +279,7 @@ static int batch_step(task *t, void *frame)
     }
     if (!begin(b))
         return TASK_FINISHED;
-    AWAIT(t, s->mapped, map_in(b->scope, b->urls.count, window_of(b), item_start, b));
+    AWAIT(t, s->fed, feed(b));
     AWAIT(t, s->ended, scope_close(b->scope));
     AWAIT(t, s->streamed, stream_finish(b->stream));
     log_end(b);
@@ -347,15 +292,14 @@ static void batch_drop(void *frame)
     struct batch *b = s->batch;
 
     future_drop(s->read);
-    future_drop(s->mapped);
+    future_drop(s->fed);
     future_drop(s->ended);
     future_drop(s->streamed);
     list_remove(&b->link);
     stream_free(b->stream);
     scope_drop(b->scope);
-    url_list_free(&b->urls);
-    options_free(&b->options);
-    free(b);
+    flow_free(b->flow);
+    batch_free(b);
 }
 
 /* Its scope is what is cancelled; the batch itself sees every record through. */
@@ -378,8 +322,7 @@ void batch_start(struct batches *all, struct exchange *x)
     options_init(&b->options, all->config);
     if (options_from_query(&b->options, all->config, exchange_query(x), &problem) < 0) {
         refuse(x, &problem);
-        options_free(&b->options);
-        free(b);
+        batch_free(b);
         return;
     }
     list_push_back(&all->running, &b->link);

@@ -1,8 +1,8 @@
 /*
- * A batch: a list of URLs, one scope, one item per URL, one stream of records.
+ * A batch: a list of URLs, one scope, one flow, one item per URL, one stream of records.
  *
- *     body ─▶ intake (thread) ─▶ map over the URLs, in the batch's scope ─▶ stream
- *                                  item: fetch ─▶ parse_page ─▶ emit
+ *     body ─▶ intake, plan (thread) ─▶ flow: gives each URL its turn ─▶ stream
+ *                                        item: fetch ─▶ parse_page ─▶ emit
  *
  * Loop thread only.
  */

@@ -57,6 +57,8 @@ static void write_page(struct buffer *out, const struct record *record)
     put_known_text(out, BYTES(",\"content_type\":"), record->content_type);
     put_known_text(out, BYTES(",\"charset\":"), record->charset);
     put_number(out, BYTES(",\"body_bytes\":"), record->body_bytes);
+    if (record->body_stopped)
+        put(out, BYTES(",\"body_stopped\":true"));
     put_number(out, BYTES(",\"redirects\":"), record->redirects);
     put_number(out, BYTES(",\"attempts\":"), record->attempts);
     put_known_text(out, BYTES(",\"http_version\":"), record->http_version);
@@ -80,6 +82,8 @@ void record_write(struct buffer *out, const struct record *record)
         put(out, BYTES(",\"id\":"));
         put(out, record->id);
     }
+    if (record->is_duplicate)
+        put_number(out, BYTES(",\"duplicate_of\":"), record->duplicate_of);
     switch (record->status) {
     case RECORD_OK:
         put(out, BYTES(",\"status\":\"ok\""));

@@ -32,6 +32,8 @@ struct record {
     struct bytes id; /* the caller's id as serialized JSON, written as it is; empty: none given */
     enum record_status status;
     unsigned attempts;
+    bool is_duplicate;     /* it was not fetched itself, but: */
+    uint64_t duplicate_of; /* the index of the same URL that was */
 
     /* RECORD_OK */
     unsigned http_status;
@@ -42,6 +44,7 @@ struct record {
     struct bytes content_type;
     struct bytes charset;
     uint64_t body_bytes; /* as received, still compressed */
+    bool body_stopped;   /* more of it would have come, had it been wanted */
     unsigned redirects;
     struct bytes http_version; /* "1.1", "2" */
     struct bytes remote_ip;

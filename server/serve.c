@@ -128,6 +128,33 @@ static bool watch_signals(struct daemon *d)
     return d->signals >= 0 && loop_watch(d->signals, EPOLLIN, on_signal, d) == 0;
 }
 
+static struct fetcher *new_fetcher(struct daemon *d)
+{
+    const struct config *c = d->config;
+    const char *message;
+    struct fetcher *f = fetcher_new(
+        &(struct fetcher_options){
+            .guard = d->guard,
+            .concurrency = (unsigned)c->concurrency,
+            .per_origin = (unsigned)c->per_host,
+            .delay_ms = c->host_delay_ms,
+            .connect_timeout_ms = (unsigned)c->connect_timeout_ms,
+            .low_speed_bytes = (unsigned)c->low_speed_bytes,
+            .low_speed_ms = (unsigned)c->low_speed_ms,
+            .hold_bytes = HOLD_BYTES,
+            .max_page_bytes = c->max_page_bytes,
+            .user_agent = c->user_agent,
+            .ca_file = c->ca_file,
+            .proxy = c->proxy,
+            .dns_servers = c->dns_servers,
+        },
+        &message);
+
+    if (!f)
+        log_error("cannot fetch", log_text("what", message), log_errno(errno));
+    return f;
+}
+
 /* Builds the house; false, and the reason logged, when something is not to be had. */
 static bool build(struct daemon *d)
 {
@@ -152,15 +179,11 @@ static bool build(struct daemon *d)
         log_error("the address guard cannot be made", log_errno(rc));
         return false;
     }
-    d->batches.fetcher = fetcher_new(&(struct fetcher_options){
-        .guard = d->guard,
-        .concurrency = (unsigned)c->concurrency,
-        .connect_timeout_ms = (unsigned)c->connect_timeout_ms,
-        .hold_bytes = HOLD_BYTES,
-        .max_page_bytes = c->max_page_bytes,
-    });
+    d->batches.fetcher = new_fetcher(d);
+    if (!d->batches.fetcher)
+        return false;
     d->batches.scope = scope_new(CLOCK_NEVER, 0);
-    if (!d->batches.fetcher || !d->batches.scope || !watch_signals(d)) {
+    if (!d->batches.scope || !watch_signals(d)) {
         log_error("the daemon cannot be set up", log_errno(errno ? errno : ENOMEM));
         return false;
     }
@@ -204,6 +227,7 @@ static int serve_step(task *t, void *frame)
     timer_clear(&d->grace);
     d->http = http_stop(d->http);
     AWAIT(t, d->ended, scope_close(d->batches.scope));
+    AWAIT(t, d->ended, fetcher_close(d->batches.fetcher));
     log_info("stopped");
     END(t);
 }

@@ -37,6 +37,9 @@
     X(resolve)                                                                                     \
     X(dial)                                                                                        \
     X(guard)                                                                                       \
+    X(plan)                                                                                        \
+    X(health)                                                                                      \
+    X(schedule)                                                                                    \
     X(target)                                                                                      \
     X(robots)                                                                                      \
     X(header)                                                                                      \

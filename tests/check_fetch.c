@@ -37,6 +37,11 @@ static void copy_text(char *to, size_t size, struct bytes from)
     snprintf(to, size, "%.*s", (int)from.len, from.ptr ? from.ptr : "");
 }
 
+static future *fetch_url(const char *url)
+{
+    return fetch(fetcher, &(struct fetch_request){.url = bytes_cstr(url), .options = &options});
+}
+
 struct get {
     char url[512];
     future *page;
@@ -48,7 +53,7 @@ static int get_step(task *t, void *frame)
     struct outcome *o;
 
     BEGIN(t);
-    AWAIT(t, g->page, fetch(fetcher, bytes_cstr(g->url), &options));
+    AWAIT(t, g->page, fetch_url(g->url));
     o = calloc(1, sizeof *o);
     o->code = future_error(g->page);
     if (future_ok(g->page)) {
@@ -122,15 +127,29 @@ static const struct outcome *url(const char *u)
 
 /* -- fixture ----------------------------------------------------------------------------------- */
 
-static void free_on_loop(void *arg)
+static size_t hold_bytes;
+static unsigned per_origin, concurrency;
+
+static void make_on_loop(void *arg)
 {
+    const char *message = NULL;
+
     (void)arg;
-    fetcher = fetcher_free(fetcher);
+    fetcher = fetcher_new(
+        &(struct fetcher_options){
+            .guard = guard,
+            .concurrency = concurrency,
+            .per_origin = per_origin,
+            .connect_timeout_ms = 2000,
+            .hold_bytes = hold_bytes,
+            .max_page_bytes = 4 << 20,
+            .user_agent = "skimd-test/1",
+        },
+        &message);
+    ck_assert_msg(fetcher != NULL, "%s", message);
 }
 
-static size_t hold_bytes = 64 << 20;
-
-static void make_fetcher(const char *allowed, unsigned concurrency)
+static void make_fetcher(const char *allowed)
 {
     struct net net;
 
@@ -139,20 +158,34 @@ static void make_fetcher(const char *allowed, unsigned concurrency)
     ck_assert_int_eq(
         guard_new(&(struct guard_options){.allow = &net, .allow_count = allowed != NULL}, &guard),
         0);
-    fetcher = fetcher_new(&(struct fetcher_options){
-        .guard = guard,
-        .concurrency = concurrency,
-        .connect_timeout_ms = 2000,
-        .hold_bytes = hold_bytes,
-        .max_page_bytes = 4 << 20,
-    });
-    ck_assert_ptr_nonnull(fetcher);
+    on_loop(make_on_loop, NULL);
+}
+
+static void close_on_loop(void *arg)
+{
+    *(future **)arg = fetcher_close(fetcher);
+}
+
+static void free_on_loop(void *arg)
+{
+    (void)arg;
+    fetcher = fetcher_free(fetcher);
 }
 
 static void free_fetcher(void)
 {
+    future *closed;
+
+    on_loop(close_on_loop, &closed);
+    expect_ok(closed);
     on_loop(free_on_loop, NULL);
     guard_free(guard);
+}
+
+static void remake_fetcher(const char *allowed)
+{
+    free_fetcher();
+    make_fetcher(allowed);
 }
 
 static void setup(void)
@@ -165,10 +198,12 @@ static void setup(void)
         .max_page_bytes = 1 << 20,
         .max_redirects = 10,
         .retries = 0,
-        .per_origin = 6,
         .user_agent = "skimd-test/1",
     };
-    make_fetcher("127.0.0.0/8", 64);
+    hold_bytes = 64 << 20;
+    per_origin = 6;
+    concurrency = 64;
+    make_fetcher("127.0.0.0/8");
 }
 
 static void teardown(void)
@@ -384,8 +419,7 @@ START_TEST(a_private_address_is_never_connected_to)
 {
     char u[128];
 
-    free_fetcher();
-    make_fetcher(NULL, 64);
+    remake_fetcher(NULL);
     for (size_t i = 0; i < sizeof inward / sizeof inward[0]; i++) {
         snprintf(u, sizeof u, "http://%s:%u/", inward[i], origin_port(origin));
         ck_blocked(url(u), u);
@@ -404,8 +438,7 @@ START_TEST(a_redirect_to_a_private_address_is_not_connected_to)
     struct origin *outer = origin_start(&(struct origin_options){.address = "127.0.0.2"});
     char u[256];
 
-    free_fetcher();
-    make_fetcher("127.0.0.2", 64);
+    remake_fetcher("127.0.0.2");
     for (size_t i = 0; i < sizeof inward / sizeof inward[0]; i++) {
         snprintf(u, sizeof u, "%s/redirect-to?url=http://%s:%u/page/1", origin_url(outer),
                  inward[i], origin_port(inner));
@@ -438,7 +471,8 @@ START_TEST(an_origin_gets_no_more_connections_than_allowed)
 {
     future *many[MANY];
 
-    options.per_origin = 3;
+    per_origin = 3;
+    remake_fetcher("127.0.0.0/8");
     start_many(NULL, many, "/hold/x");
     ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, 3, PATIENCE_MS));
     origin_release(origin);
@@ -455,7 +489,7 @@ START_TEST(a_held_origin_does_not_hold_up_another)
     char u[128];
 
     start_many(NULL, many, "/hold/x");
-    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, options.per_origin, PATIENCE_MS));
+    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, per_origin, PATIENCE_MS));
     snprintf(u, sizeof u, "%s/page/1", origin_url(other));
     ck_assert_uint_eq(url(u)->status, 200);
     origin_release(origin);
@@ -470,8 +504,8 @@ START_TEST(concurrency_bounds_all_origins_together)
     future *many[MANY], *one;
     char u[128];
 
-    free_fetcher();
-    make_fetcher("127.0.0.0/8", 4);
+    concurrency = 4;
+    remake_fetcher("127.0.0.0/8");
     start_many(NULL, many, "/hold/x");
     ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, 4, PATIENCE_MS));
     snprintf(u, sizeof u, "%s/page/1", origin_url(other));
@@ -488,12 +522,10 @@ START_TEST(a_redirect_that_waits_for_its_turn_holds_no_memory)
 {
     future *many[MANY];
 
-    free_fetcher();
     hold_bytes = 10; /* so that one body is enough to keep the others waiting */
-    make_fetcher("127.0.0.0/8", 64);
+    remake_fetcher("127.0.0.0/8");
     start_many(NULL, many, "/redirect/3");
     finish_many(many);
-    hold_bytes = 64 << 20;
 }
 END_TEST
 
@@ -523,13 +555,12 @@ START_TEST(only_so_many_bodies_grow_large_at_a_time)
     future *pages[MANY];
     char u[128];
 
-    free_fetcher();
     hold_bytes = PLACES * (4 << 20);
-    make_fetcher("127.0.0.0/8", 64);
+    remake_fetcher("127.0.0.0/8");
     options.max_page_bytes = 4 << 20;
     snprintf(u, sizeof u, "%s/huge?bytes=3000000", origin_url(origin));
     for (int i = 0; i < MANY; i++)
-        pages[i] = fetch(fetcher, bytes_cstr(u), &options);
+        pages[i] = fetch_url(u);
     /* Pages keep their places as long as they are held. */
     for (int done = 0; done < MANY; done += PLACES) {
         for (int i = 0; count_settled(pages) < done + PLACES; i = (i + 1) % MANY)
@@ -541,7 +572,6 @@ START_TEST(only_so_many_bodies_grow_large_at_a_time)
     }
     for (int i = 0; i < MANY; i++)
         ck_assert(future_ok(pages[i]));
-    hold_bytes = 64 << 20;
 }
 END_TEST
 
@@ -572,8 +602,7 @@ START_TEST(pages_of_named_hosts_come_beside_those_of_addresses)
     if (!local_name(name, sizeof name))
         snprintf(name, sizeof name, "127.0.0.1"); /* a machine without such a name */
     for (int round = 0; round < 5; round++) {
-        free_fetcher(); /* so that there are look-ups and new connections */
-        make_fetcher("127.0.0.0/8", 64);
+        remake_fetcher("127.0.0.0/8"); /* so that there are look-ups and new connections */
         for (int i = 0; i < MANY; i++) {
             snprintf(u, sizeof u, "http://%s:%u/page/%d?ms=%d", i % 2 ? name : "127.0.0.1",
                      origin_port(origin), i, i % 7);
@@ -600,7 +629,7 @@ START_TEST(a_cancelled_scope_ends_its_transfers_and_its_queue)
     struct scope *scope = scope_new(CLOCK_NEVER, 0);
 
     start_many(scope, many, "/hold/x");
-    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, options.per_origin, PATIENCE_MS));
+    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, per_origin, PATIENCE_MS));
     scope_cancel(scope, -ECANCELED);
     future *closed = scope_close(scope);
     ck_assert_int_eq(future_wait(closed, clock_after_ms(clock_now_ns(), PATIENCE_MS)), 0);
@@ -611,7 +640,7 @@ START_TEST(a_cancelled_scope_ends_its_transfers_and_its_queue)
     future_drop(closed);
     scope_drop(scope);
     ck_assert(origin_wait_at_most(origin, ORIGIN_IN_FLIGHT, 0, PATIENCE_MS));
-    ck_assert_uint_eq(origin_count(origin, ORIGIN_REQUESTS), options.per_origin);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_REQUESTS), per_origin);
 
     ck_assert_uint_eq(path("/page/1")->status, 200); /* the turns were given back */
 }

@@ -252,7 +252,7 @@ static const struct {
     {JSON, BYTES("{\"urls\":[\"a\"],\"options\":{\"retries\":3}}"), PROBLEM_ABOVE_LIMIT,
      "retries: 3 is above this daemon's limit of 2 (--retries)"},
     {JSON, BYTES("{\"options\":{\"headers\":{\"X-A\":\"1\",\"Host\":\"b\"}},\"urls\":[\"a\"]}"),
-     PROBLEM_INVALID_OPTION, "headers: \"Host\" is set by skimd itself"},
+     PROBLEM_INVALID_OPTION, "headers: \"Host\" is set by skimd itself, from the URL"},
 };
 
 START_TEST(a_mistake_in_the_body_is_named_with_its_place)

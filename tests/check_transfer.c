@@ -141,8 +141,19 @@ START_TEST(connections_are_used_again)
 }
 END_TEST
 
-START_TEST(the_last_of_an_origin_closes_its_connection)
+START_TEST(the_last_of_an_origin_keeps_its_connection_where_there_is_room)
 {
+    request.last = true;
+    ck_assert_uint_eq(path("/page/1")->status, 200);
+    ck_assert_uint_eq(path("/page/1")->status, 200);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 1);
+}
+END_TEST
+
+START_TEST(the_last_of_an_origin_closes_its_connection_in_a_crowd)
+{
+    engine_options.max_connections = 1;
+    engine_make();
     request.last = true;
     ck_assert_uint_eq(path("/page/1")->status, 200);
     ck_assert(origin_wait_at_most(origin, ORIGIN_OPEN, 0, PATIENCE_MS));
@@ -299,11 +310,12 @@ struct look {
     promise *seen;
     future *was_seen;
     unsigned calls;
+    bool is_enough;
     size_t body_len;
     char content_type[64];
 };
 
-static void on_reached(struct transfer_watch *watch, const struct response *so_far)
+static bool on_reached(struct transfer_watch *watch, const struct response *so_far)
 {
     struct look *l = CONTAINER_OF(watch, struct look, watch);
 
@@ -312,6 +324,7 @@ static void on_reached(struct transfer_watch *watch, const struct response *so_f
     snprintf(l->content_type, sizeof l->content_type, "%.*s", (int)so_far->content_type.len,
              so_far->content_type.ptr);
     promise_resolve(l->seen, NULL, NULL);
+    return !l->is_enough;
 }
 
 static void look_at(struct look *l, size_t bytes)
@@ -328,6 +341,21 @@ static void end_look(struct look *l)
     future_error(l->was_seen);
     future_drop(l->was_seen);
 }
+
+START_TEST(a_look_that_has_enough_ends_the_transfer)
+{
+    struct look l;
+
+    look_at(&l, 3);
+    l.is_enough = true;
+    const struct outcome *o = get_end(begin_path("/slow?ms=20"));
+    expect_code(o, FETCH_OK);
+    ck_assert(o->stopped);
+    ck_assert_uint_eq(o->body_len, l.body_len);
+    ck_assert_uint_eq(l.calls, 1);
+    end_look(&l);
+}
+END_TEST
 
 static void stop(void *watch)
 {
@@ -633,6 +661,7 @@ static void add_tests_of_bodies(TCase *tc)
     tcase_add_loop_test(tc, an_unwanted_body_that_is_long_is_not_waited_for, 0,
                         (int)(sizeof long_bodies / sizeof *long_bodies));
     tcase_add_test(tc, a_body_over_its_limit_is_refused_whether_announced_or_not);
+    tcase_add_test(tc, a_look_that_has_enough_ends_the_transfer);
     tcase_add_test(tc, a_body_is_looked_at_while_it_comes_and_ended);
     tcase_add_test(tc, a_body_is_looked_at_once);
     tcase_add_test(tc, a_body_that_is_complete_is_not_looked_at);
@@ -653,7 +682,8 @@ Suite *suite_transfer(void)
     tcase_add_test(tc, a_pin_of_ipv6_leads_there);
     tcase_add_test(tc, the_guard_judges_a_pinned_address);
     tcase_add_test(tc, connections_are_used_again);
-    tcase_add_test(tc, the_last_of_an_origin_closes_its_connection);
+    tcase_add_test(tc, the_last_of_an_origin_keeps_its_connection_where_there_is_room);
+    tcase_add_test(tc, the_last_of_an_origin_closes_its_connection_in_a_crowd);
     tcase_add_test(tc, a_connected_socket_is_used);
     tcase_add_test(tc, a_connected_socket_that_is_not_needed_is_closed);
     tcase_add_test(tc, a_connected_socket_is_closed_with_a_transfer_that_fails);

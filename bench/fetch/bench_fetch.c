@@ -8,6 +8,7 @@
  */
 #include "bench/fetch/workload.h"
 #include "core/async/async.h"
+#include "core/base/heap.h"
 #include "core/fetch/fetch.h"
 
 #include <stdio.h>
@@ -30,10 +31,12 @@ static struct fetch_options options = {
     .retries = 2,
     .user_agent = "skimd/0.1.0",
 };
+static unsigned per_origin;
 static struct guard *guard;
 
 /* Loop thread. */
 static struct fetcher *fetcher;
+static struct flow *flow;
 static size_t ok;
 static uint64_t bytes;
 
@@ -41,15 +44,26 @@ static uint64_t bytes;
 
 struct item {
     size_t index;
+    struct ticket ticket;
     future *page;
 };
+
+static future *get(struct item *s)
+{
+    return fetch(fetcher, &(struct fetch_request){
+                              .url = bytes_cstr(workload_url(&work, s->index)),
+                              .options = &options,
+                              .flow = flow,
+                              .ticket = &s->ticket,
+                          });
+}
 
 static int item_step(task *t, void *frame)
 {
     struct item *s = frame;
 
     BEGIN(t);
-    AWAIT(t, s->page, fetch(fetcher, bytes_cstr(workload_url(&work, s->index)), &options));
+    AWAIT(t, s->page, get(s));
     if (future_ok(s->page)) {
         const struct fetch_page *page = future_value(s->page);
         ok += page->response->http_status == 200;
@@ -63,45 +77,85 @@ static int item_step(task *t, void *frame)
 
 static void item_drop(void *frame)
 {
-    future_drop(((struct item *)frame)->page);
+    struct item *s = frame;
+
+    schedule_leave(&s->ticket, TURN_UNUSED, 0);
+    future_drop(s->page);
+    flow_ended(flow);
 }
 
 TASK(item_task, ON_LOOP, sizeof(struct item), .step = item_step, .drop = item_drop);
 
-static future *start_item(void *arg, size_t index)
+static void begin_item(void *arg, size_t index, struct ticket *t)
 {
     (void)arg;
-    return task_start(&item_task, &(struct item){.index = index});
+    future_drop(task_start(&item_task, &(struct item){.index = index, .ticket = *t}));
 }
 
 /* -- all of them ------------------------------------------------------------------------------- */
 
+static struct bytes url_at(void *arg, size_t index)
+{
+    (void)arg;
+    return bytes_cstr(workload_url(&work, index));
+}
+
 struct run {
-    future *mapped;
+    struct plan plan;
+    future *ended;
 };
+
+static void make(struct run *r)
+{
+    const char *message;
+
+    fetcher = fetcher_new(
+        &(struct fetcher_options){
+            .guard = guard,
+            .concurrency = work.concurrency,
+            .per_origin = per_origin,
+            .connect_timeout_ms = 10000,
+            .low_speed_bytes = 32,
+            .low_speed_ms = 10000,
+            .hold_bytes = HOLD_BYTES,
+            .max_page_bytes = MAX_PAGE_BYTES,
+            .user_agent = options.user_agent,
+        },
+        &message);
+    if (!fetcher)
+        die(message);
+    if (plan_make(work.count, url_at, NULL, false, NULL, &r->plan) < 0)
+        die("no plan");
+    flow = flow_new(fetcher_schedule(fetcher), &(struct flow_options){
+                                                   .per_origin = per_origin,
+                                                   .plan = &r->plan,
+                                                   .window = window,
+                                                   .url = url_at,
+                                                   .begin = begin_item,
+                                               });
+    if (!flow)
+        die("no flow");
+}
 
 static int run_step(task *t, void *frame)
 {
     struct run *r = frame;
 
     BEGIN(t);
-    fetcher = fetcher_new(&(struct fetcher_options){
-        .guard = guard,
-        .concurrency = work.concurrency,
-        .connect_timeout_ms = 10000,
-        .hold_bytes = HOLD_BYTES,
-        .max_page_bytes = MAX_PAGE_BYTES,
-    });
-    if (!fetcher)
-        die("no fetcher");
-    AWAIT(t, r->mapped, map_in(NULL, work.count, window, start_item, NULL));
+    make(r);
+    AWAIT(t, r->ended, flow_run(flow));
+    flow = flow_free(flow);
+    AWAIT(t, r->ended, fetcher_close(fetcher));
     fetcher = fetcher_free(fetcher);
     END(t);
 }
 
 static void run_drop(void *frame)
 {
-    future_drop(((struct run *)frame)->mapped);
+    struct run *r = frame;
+
+    future_drop(r->ended);
+    plan_free(&r->plan);
 }
 
 TASK(run_task, ON_LOOP, sizeof(struct run), .step = run_step, .drop = run_drop);
@@ -120,15 +174,15 @@ static void read_command_line(int argc, char **argv)
 
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
         if (option == 'p')
-            options.per_origin = (unsigned)parse_number(optarg);
+            per_origin = (unsigned)parse_number(optarg);
         else if (option == 'w')
             window = parse_number(optarg);
         else
             workload_option(&work, option, USAGE);
     }
     workload_read(&work, argc, argv, USAGE);
-    if (options.per_origin == 0)
-        options.per_origin = work.concurrency;
+    if (per_origin == 0)
+        per_origin = work.concurrency;
     if (window == 0)
         window = work.concurrency + WINDOW_EXTRA;
 }
@@ -137,7 +191,8 @@ static void allow_loopback(void)
 {
     struct net loopback;
 
-    if (net_parse("127.0.0.0/8", &loopback) < 0 || guard_new(&(struct guard_options){.allow = &loopback, .allow_count = 1}, &guard) < 0)
+    if (net_parse("127.0.0.0/8", &loopback) < 0 ||
+        guard_new(&(struct guard_options){.allow = &loopback, .allow_count = 1}, &guard) < 0)
         die("no guard");
 }
 
@@ -146,6 +201,7 @@ int main(int argc, char **argv)
     if (async_is_worker(argc, argv))
         return async_worker_main();
 
+    heap_configure(); /* as server/main.c does */
     read_command_line(argc, argv);
     allow_loopback();
     workload_begin(&work);

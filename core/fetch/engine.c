@@ -147,6 +147,11 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void
     return 0;
 }
 
+bool engine_is_crowded(const struct engine *e)
+{
+    return e->connections >= e->options.max_connections / 2;
+}
+
 int engine_adopt_socket(struct engine *e, int fd)
 {
     if ((size_t)fd >= e->ours_size) {
@@ -161,6 +166,7 @@ int engine_adopt_socket(struct engine *e, int fd)
         e->ours_size = size;
     }
     e->ours[fd] = true;
+    e->connections++;
     return fd;
 }
 
@@ -169,6 +175,7 @@ int engine_close_socket(void *engine, curl_socket_t fd)
     struct engine *e = engine;
 
     e->ours[fd] = false;
+    e->connections--;
     loop_forget(fd);
     return close(fd);
 }

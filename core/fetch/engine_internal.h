@@ -28,6 +28,7 @@ struct engine {
     bool closed;     /* engine_free came first: `collect` frees what is left */
     bool *ours;      /* by descriptor: adopted, so engine_close_socket will close it */
     size_t ours_size;
+    size_t connections; /* that are open */
 };
 
 /* -- engine.c ---------------------------------------------------------------------------------- */
@@ -37,6 +38,10 @@ void engine_collect(struct engine *e);
 
 /* So many more (or fewer) transfers are idle. */
 void engine_counts_idle(struct engine *e, int change);
+
+/* Whether so many connections are open that one of no further use should not be kept: what libcurl
+ * does about its connections costs the more, the more there are. */
+bool engine_is_crowded(const struct engine *e);
 
 /* Takes over a connection's descriptor, to be closed by engine_close_socket, which is libcurl's
  * callback. Returns it; or -ENOMEM, and has closed it. */

@@ -1,10 +1,17 @@
 #include "core/fetch/fetch.h"
 
+#include "core/async/combine.h"
 #include "core/async/loop.h"
+#include "core/async/scope.h"
 #include "core/async/task.h"
 #include "core/base/clock.h"
-#include "core/fetch/schedule.h"
+#include "core/base/hash.h"
+#include "core/fetch/dial.h"
+#include "core/fetch/resolve.h"
+#include "core/fetch/robots.h"
+#include "core/fetch/robots_file.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,14 +21,25 @@ enum {
      * several, and an origin keeps to one of them. */
     ENGINES = 4,
     BACKOFF_FIRST_MS = 250,
-    RETRY_AFTER_LONGEST_S = 30, /* a host that wants more is answered for as it is */
+    FAIR_WAIT_MS = 5000, /* who waited less for an answer cannot say that the host is dead */
+
+    DNS_NAMES = 65536,
+    DNS_TRY_MS = 1000,
+    DNS_TRIES = 5, /* c-ares 1.34 waits less and less for a server that is quick otherwise */
+    /* More would take fewer calls, but each transfer under way has a buffer, and many large ones do
+     * not stay in the processor's cache. */
+    RECEIVE_BUFFER_BYTES = 16 << 10,
 };
 
 struct fetcher {
     struct fetcher_options options;
     struct schedule *schedule;
+    struct flow *flow; /* of those who have none */
+    struct resolver *resolver;
     struct large_bodies large;
     struct engine *engines[ENGINES];
+    struct scope *scope; /* of what it does by itself */
+    struct robots_files *robots;
 };
 
 /* -- life -------------------------------------------------------------------------------------- */
@@ -33,96 +51,211 @@ static void hold(void *arg, ptrdiff_t change)
     schedule_hold(f->schedule, change);
 }
 
-struct fetcher *fetcher_new(const struct fetcher_options *options)
+static bool make_queues(struct fetcher *f)
+{
+    const struct fetcher_options *o = &f->options;
+    size_t places = o->hold_bytes / o->max_page_bytes;
+
+    large_bodies_init(&f->large, places > 0 ? (unsigned)places : 1);
+    f->schedule = schedule_new(&(struct schedule_options){
+        .concurrency = o->concurrency,
+        .per_origin = o->per_origin,
+        .delay_ms = o->delay_ms,
+        .hold_bytes = o->hold_bytes,
+    });
+    if (f->schedule)
+        f->flow = flow_new(f->schedule, &(struct flow_options){.per_origin = UINT_MAX});
+    f->scope = scope_new(CLOCK_NEVER, 0);
+    if (f->scope)
+        f->robots = robots_files_new(f, f->scope, o->user_agent);
+    return f->flow && f->robots;
+}
+
+static bool make_engines(struct fetcher *f)
+{
+    const struct fetcher_options *o = &f->options;
+    struct engine_options options = {
+        .guard = o->guard,
+        .connect_timeout_ms = o->connect_timeout_ms,
+        .max_connections = o->concurrency,
+        .low_speed_ms = o->low_speed_ms,
+        .low_speed_bytes = o->low_speed_bytes,
+        .receive_buffer_bytes = RECEIVE_BUFFER_BYTES,
+        .ca_file = o->ca_file,
+        .proxy = o->proxy,
+        .hold = hold,
+        .hold_arg = f,
+        .large = &f->large,
+    };
+
+    for (size_t i = 0; i < ENGINES; i++) {
+        f->engines[i] = engine_new(&options);
+        if (!f->engines[i])
+            return false;
+    }
+    return true;
+}
+
+static const char *make(struct fetcher *f)
+{
+    errno = ENOMEM;
+    if (!make_queues(f))
+        return "no memory";
+    f->resolver = resolver_new(&(struct resolver_options){
+        .servers = f->options.dns_servers,
+        .cache_names = DNS_NAMES,
+        .try_timeout_ms = DNS_TRY_MS,
+        .tries = DNS_TRIES,
+    });
+    if (!f->resolver)
+        return "no resolver can be made with these name servers";
+    if (!make_engines(f))
+        return "libcurl does not take the certificates or the proxy";
+    return NULL;
+}
+
+struct fetcher *fetcher_new(const struct fetcher_options *options, const char **ret_message)
 {
     struct fetcher *f = calloc(1, sizeof *f);
 
+    *ret_message = "no memory";
+    errno = ENOMEM;
     if (!f || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         free(f);
         return NULL;
     }
     f->options = *options;
-    f->schedule = schedule_new(options->concurrency, options->hold_bytes);
-    size_t places = options->hold_bytes / options->max_page_bytes;
-    large_bodies_init(&f->large, places > 0 ? (unsigned)places : 1);
-    bool complete = f->schedule != NULL;
-    for (size_t i = 0; i < ENGINES && complete; i++) {
-        f->engines[i] = engine_new(&(struct engine_options){
-            .guard = options->guard,
-            .connect_timeout_ms = options->connect_timeout_ms,
-            .max_connections = options->concurrency,
-            .receive_buffer_bytes = 64 * 1024,
-            .hold = hold,
-            .hold_arg = f,
-            .large = &f->large,
-        });
-        complete = f->engines[i] != NULL;
-    }
-    return complete ? f : fetcher_free(f);
+    *ret_message = make(f);
+    return *ret_message ? fetcher_free(f) : f;
+}
+
+future *fetcher_close(struct fetcher *f)
+{
+    scope_cancel(f->scope, -ECANCELED);
+    return scope_close(f->scope);
 }
 
 struct fetcher *fetcher_free(struct fetcher *f)
 {
+    int error = errno;
+
     if (!f)
         return NULL;
+    robots_files_free(f->robots);
+    scope_drop(f->scope);
     for (size_t i = 0; i < ENGINES; i++)
         engine_free(f->engines[i]);
+    resolver_free(f->resolver);
+    flow_free(f->flow);
     schedule_free(f->schedule);
     free(f);
     curl_global_cleanup();
+    errno = error;
     return NULL;
 }
 
-size_t fetcher_active(const struct fetcher *f)
+struct schedule *fetcher_schedule(struct fetcher *f)
 {
-    return schedule_active(f->schedule);
+    return f->schedule;
 }
 
-size_t fetcher_waiting(const struct fetcher *f)
-{
-    return schedule_waiting(f->schedule);
-}
-
-/* FNV-1a. */
 static struct engine *engine_for(struct fetcher *f, const char *origin)
 {
-    uint32_t hash = 2166136261u;
+    return f->engines[hash_keyed(origin, strlen(origin)) % ENGINES];
+}
 
-    for (; *origin; origin++)
-        hash = (hash ^ (unsigned char)*origin) * 16777619u;
-    return f->engines[hash % ENGINES];
+/* -- robots.txt -------------------------------------------------------------------------------- */
+
+static future *ask_robots(void *arg, const char *origin)
+{
+    struct robots_policy *policy = arg;
+
+    return robots_file_ask(policy->fetcher->robots, origin);
+}
+
+static uint64_t robots_delay_ms(void *arg, const future *asked)
+{
+    struct robots_policy *policy = arg;
+    const struct robots_file *file = robots_file_of(asked);
+
+    return file && file->rules ? robots_crawl_delay_ms(file->rules, policy->product) : 0;
+}
+
+void fetch_obey_robots(struct flow_options *flow, struct robots_policy *policy)
+{
+    flow->ask = ask_robots;
+    flow->ask_delay_ms = robots_delay_ms;
+    flow->ask_arg = policy;
 }
 
 /* -- the task ---------------------------------------------------------------------------------- */
 
 struct fetch_frame {
     struct fetcher *fetcher;
+    struct flow *flow;
     struct bytes given; /* until it is parsed */
     const struct fetch_options *options;
+    struct transfer_watch *watch;
 
     struct target target; /* of this hop */
+    bool has_left_origin; /* a redirect led to another one */
     struct ticket ticket;
-    future *turn, *transfer, *pause;
-    uint64_t asked_ns; /* when this hop asked for its turn */
+    future *turn, *found, *dialled, *wait, *transfer;
+    struct address address; /* to connect to */
+    uint64_t began_ns;      /* looking up and dialling */
     unsigned redirects, attempts;
     uint64_t queued_us, spent_us; /* spent: in earlier hops of this attempt */
+    uint64_t dns_us, dial_us;     /* of this hop, before its transfer */
+    int code;                     /* how the last attempt failed; 0: it did not */
+    struct fetch_failure *failure;
 };
 
-static void fail(task *t, const struct fetch_frame *s, int code, enum fetch_phase phase,
-                 const char *message)
-{
-    struct fetch_failure *failure = malloc(sizeof *failure);
+/* How far an attempt came, and what that says of the origin. */
+struct mishap {
+    int code;
+    enum fetch_phase phase;
+    const char *message; /* NULL: the code's own */
+    bool permanent;      /* not to be tried again, although its code may be */
+};
 
-    if (failure) {
-        *failure = (struct fetch_failure){
-            .retryable = fetch_code_retryable(code, phase),
-            .attempts = s->attempts,
-        };
-        snprintf(failure->message, sizeof failure->message, "%s",
-                 message ? message : fetch_code_message(code));
-    }
-    task_fail(t, code, failure, free);
+static uint64_t microseconds_since(uint64_t then_ns)
+{
+    return (loop_now_ns() - then_ns) / 1000;
 }
+
+/* What is left of the time for this attempt; at least 1 ms, so that it ends as a time-out does. */
+static uint64_t left_ms(const struct fetch_frame *s)
+{
+    uint64_t limit_us = 1000ull * s->options->timeout_ms;
+    uint64_t spent_us = s->spent_us + s->dns_us + s->dial_us;
+
+    return spent_us + 1000 < limit_us ? (limit_us - spent_us) / 1000 : 1;
+}
+
+/* Remembers why this attempt failed. */
+static void note(struct fetch_frame *s, const struct mishap *m)
+{
+    if (!s->failure)
+        s->failure = malloc(sizeof *s->failure);
+    s->code = m->code;
+    if (!s->failure)
+        return;
+    *s->failure = (struct fetch_failure){
+        .retryable = !m->permanent && fetch_code_retryable(m->code, m->phase),
+        .attempts = s->attempts,
+    };
+    snprintf(s->failure->message, sizeof s->failure->message, "%s",
+             m->message ? m->message : fetch_code_message(m->code));
+}
+
+static int fail(task *t, struct fetch_frame *s)
+{
+    task_fail(t, s->code, s->failure, free);
+    s->failure = NULL;
+    return TASK_FINISHED;
+}
+
+/* -- the answer -------------------------------------------------------------------------------- */
 
 static void page_free(void *value)
 {
@@ -133,28 +266,42 @@ static void page_free(void *value)
     free(page);
 }
 
-static void succeed(task *t, struct fetch_frame *s)
+static struct transfer_timing whole_timing(const struct fetch_frame *s,
+                                           const struct transfer_timing *t)
+{
+    uint64_t before = s->dns_us + s->dial_us;
+
+    return (struct transfer_timing){
+        .dns_us = s->dns_us + t->dns_us,
+        .connect_us = t->connect_us || s->dial_us ? before + t->connect_us : 0,
+        .tls_us = t->tls_us ? before + t->tls_us : 0,
+        .first_byte_us = t->first_byte_us ? before + t->first_byte_us : 0,
+        .total_us = before + t->total_us,
+    };
+}
+
+static int succeed(task *t, struct fetch_frame *s)
 {
     const struct response *r = future_value(s->transfer);
     struct fetch_page *page = malloc(sizeof *page);
 
-    if (!page) {
-        task_fail(t, -ENOMEM, NULL, NULL);
-        return;
-    }
+    if (!page)
+        return -ENOMEM;
     *page = (struct fetch_page){
         .response = r,
         .final_url = bytes_cstr(s->target.url),
         .redirects = s->redirects,
         .attempts = s->attempts,
         .queued_us = s->queued_us,
-        .total_us = s->spent_us + r->timing.total_us,
+        .timing = whole_timing(s, &r->timing),
         .source = s->transfer,
         .url = s->target.url,
     };
+    page->total_us = s->spent_us + page->timing.total_us;
     s->transfer = NULL;
     s->target.url = NULL;
     task_return(t, page, page_free);
+    return TASK_FINISHED;
 }
 
 /* RFC 9110 section 15.4; 300 and 304 have no target of their own that a GET should follow. */
@@ -171,138 +318,408 @@ static bool is_redirect(const struct response *r)
     return false;
 }
 
+/* 429 and 503: the host wants to be asked less. */
+static bool is_refusal(const struct response *r)
+{
+    return r->http_status == 429 || r->http_status == 503;
+}
+
 /* Statuses that say "not now". */
 static bool is_temporary(const struct response *r)
 {
-    switch (r->http_status) {
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-        return r->retry_after_s <= RETRY_AFTER_LONGEST_S;
-    }
-    return false;
+    return is_refusal(r) || r->http_status == 502 || r->http_status == 504;
 }
 
-/* Goes on to where the answer points. False: the task has failed. */
-static bool follow(task *t, struct fetch_frame *s)
+/* Goes on to where the answer points. False: the failure is noted. */
+static bool follow(struct fetch_frame *s)
 {
     const struct response *r = future_value(s->transfer);
     const char *message = NULL;
     struct target next;
 
     if (s->redirects == s->options->max_redirects) {
-        fail(t, s, FETCH_TOO_MANY_REDIRECTS, FETCH_RECEIVING, NULL);
+        note(s, &(struct mishap){.code = FETCH_TOO_MANY_REDIRECTS});
         return false;
     }
     int code = target_redirect(&s->target, r->location, &next, &message);
     if (code) {
-        fail(t, s, code, FETCH_RECEIVING, message);
+        note(s, &(struct mishap){.code = code, .message = message});
         return false;
     }
+    if (strcmp(next.origin, s->target.origin) != 0)
+        s->has_left_origin = true;
     s->redirects++;
-    s->spent_us += r->timing.total_us;
+    s->spent_us += whole_timing(s, &r->timing).total_us;
+    s->dns_us = s->dial_us = 0;
     target_free(&s->target);
     s->target = next;
     s->transfer = future_drop(s->transfer); /* its body must not wait for a turn */
     return true;
 }
 
+/* -- turns ------------------------------------------------------------------------------------- */
+
+static future *ask_for_turn(struct fetch_frame *s)
+{
+    uint64_t asked_ns = s->ticket.asked_ns; /* a plan's URL that came without its turn */
+
+    schedule_leave(&s->ticket, TURN_UNUSED, 0); /* one that is elsewhere is of no use */
+    future *turn = schedule_enter(s->flow, &s->ticket, s->target.origin);
+    if (asked_ns)
+        s->ticket.asked_ns = asked_ns;
+    return turn;
+}
+
+static void begin_turn(struct fetch_frame *s)
+{
+    s->queued_us += (s->ticket.begun_ns - s->ticket.asked_ns) / 1000;
+    s->dns_us = s->dial_us = 0;
+}
+
+/* The turn did not come. What this URL itself met before says more than that the host is given up.
+ */
+static void note_no_turn(struct fetch_frame *s)
+{
+    int code = future_error(s->turn);
+
+    if (s->code == 0)
+        note(s, &(struct mishap){.code = code > 0 ? code : FETCH_INTERNAL,
+                                 .message = future_value(s->turn)});
+}
+
+/* Path and query, as they are asked for. */
+static struct bytes path_of(const struct target *target)
+{
+    const char *slash = strchr(strstr(target->url, "://") + 3, '/');
+
+    return bytes_cstr(slash ? slash : "/");
+}
+
+/* False: robots.txt keeps the URL from being fetched, and that is noted. */
+static bool robots_allow(struct fetch_frame *s)
+{
+    const future *admission = schedule_admission(&s->ticket);
+    const struct robots_file *file = admission ? robots_file_of(admission) : NULL;
+    struct mishap m = {.code = FETCH_ROBOTS_DISALLOWED};
+
+    if (!admission)
+        return true;
+    if (!file) {
+        m.code = FETCH_INTERNAL;
+    } else if (file->code) {
+        m = (struct mishap){.code = file->code,
+                            .message = file->failure.message,
+                            .permanent = !file->failure.retryable};
+    } else if (!file->rules ||
+               robots_allows(file->rules, robots_product(bytes_cstr(s->options->user_agent)),
+                             path_of(&s->target))) {
+        return true;
+    }
+    note(s, &m);
+    return false;
+}
+
+/* -- where to connect to ----------------------------------------------------------------------- */
+
+static bool parse_address(struct bytes host, struct address *ret)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    if (host.len >= sizeof text)
+        return false;
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    *ret = (struct address){0};
+    if (inet_pton(AF_INET, text, &ret->v4.sin_addr) == 1)
+        ret->any.sa_family = AF_INET;
+    else if (inet_pton(AF_INET6, text, &ret->v6.sin6_addr) == 1)
+        ret->any.sa_family = AF_INET6;
+    return ret->any.sa_family != AF_UNSPEC;
+}
+
+static void set_port(struct address *a, uint16_t port)
+{
+    if (a->any.sa_family == AF_INET)
+        a->v4.sin_port = htons(port);
+    else
+        a->v6.sin6_port = htons(port);
+}
+
+static bool is_same_host(const struct address *a, const struct address *b)
+{
+    if (a->any.sa_family != b->any.sa_family)
+        return false;
+    return a->any.sa_family == AF_INET
+               ? a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr
+               : memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
+}
+
+/* Keeps the chosen address of the origin if it is still one of those found. */
+static bool is_still_there(const struct address *chosen, const struct resolution *found)
+{
+    for (unsigned i = 0; i < found->count; i++)
+        if (is_same_host(chosen, &found->addresses[i]))
+            return true;
+    return false;
+}
+
+/* Waits for `f` no longer than until `deadline_ns`. */
+static future *within(future *f, uint64_t deadline_ns)
+{
+    if (future_settled(f))
+        return future_ref(f);
+    future *timer = future_at(deadline_ns);
+    future *first = future_race((future *const[]){f, timer}, 2);
+    future_drop(timer);
+    return first;
+}
+
+/* With a proxy, names are looked up there, and libcurl does not ask the guard: what can be judged
+ * here are addresses. False, and noted, for one that is refused. */
+static bool proxy_may_be_asked(struct fetch_frame *s)
+{
+    struct address literal;
+    const char *reason = NULL;
+    char message[128];
+
+    if (!s->fetcher->options.proxy || !parse_address(s->target.host, &literal))
+        return true;
+    set_port(&literal, s->target.port);
+    if (guard_allows(s->fetcher->options.guard, &literal.any, &reason))
+        return true;
+    snprintf(message, sizeof message, "%s: %s", fetch_code_message(FETCH_BLOCKED_ADDRESS), reason);
+    note(s, &(struct mishap){.code = FETCH_BLOCKED_ADDRESS, .message = message});
+    return false;
+}
+
+static bool needs_name(const struct fetch_frame *s)
+{
+    struct address literal;
+
+    return !s->fetcher->options.proxy && !parse_address(s->target.host, &literal);
+}
+
+static future *look_up(struct fetch_frame *s)
+{
+    char name[256];
+
+    snprintf(name, sizeof name, "%.*s", (int)s->target.host.len, s->target.host.ptr);
+    s->began_ns = loop_now_ns();
+    future_drop(s->found);
+    s->found = resolve(s->fetcher->resolver, name);
+    return within(s->found, clock_after_ms(s->began_ns, left_ms(s)));
+}
+
+static const struct resolution *found(const struct fetch_frame *s)
+{
+    const void *value = future_value(s->found);
+
+    return value;
+}
+
+/* After the look-up: false, and noted, when there is nothing to connect to. */
+static bool note_addresses(struct fetch_frame *s)
+{
+    struct mishap m = {.code = FETCH_TIMEOUT, .message = "The look-up of the name took too long"};
+
+    s->dns_us = microseconds_since(s->began_ns);
+    if (future_settled(s->found) && future_ok(s->found))
+        return true;
+    if (future_settled(s->found)) {
+        const struct resolve_failure *failure = future_value(s->found);
+        int code = future_error(s->found);
+        m = (struct mishap){.code = code > 0 ? code : FETCH_INTERNAL,
+                            .message = failure ? failure->message : NULL,
+                            .permanent = failure && !failure->temporary};
+    }
+    note(s, &m);
+    return false;
+}
+
+/* Of several addresses, which one answers; unless that is known. */
+static bool needs_dialling(struct fetch_frame *s)
+{
+    struct address *chosen = schedule_address(&s->ticket);
+
+    if (chosen->any.sa_family != AF_UNSPEC && is_still_there(chosen, found(s)))
+        return false;
+    *chosen = (struct address){0};
+    return found(s)->count > 1;
+}
+
+static future *dial_any(struct fetch_frame *s)
+{
+    const struct resolution *r = found(s);
+    unsigned limit = s->fetcher->options.connect_timeout_ms;
+    uint64_t ms = left_ms(s) < limit ? left_ms(s) : limit;
+
+    s->began_ns = loop_now_ns();
+    return dial(s->fetcher->options.guard, r->addresses, r->count, s->target.port,
+                clock_after_ms(s->began_ns, ms));
+}
+
+/* After dialling: false, and noted, when nothing answered. */
+static bool note_dialled(struct fetch_frame *s)
+{
+    s->dial_us = microseconds_since(s->began_ns);
+    if (future_ok(s->dialled)) {
+        const struct dialled *d = future_value(s->dialled);
+        *schedule_address(&s->ticket) = d->address;
+        return true;
+    }
+    const struct dial_failure *failure = future_value(s->dialled);
+    int code = future_error(s->dialled);
+    note(s, &(struct mishap){.code = code > 0 ? code : FETCH_INTERNAL,
+                             .message = failure ? failure->message : NULL});
+    return false;
+}
+
+/* -- the transfer ------------------------------------------------------------------------------ */
+
+static future *begin_transfer(struct fetch_frame *s)
+{
+    const struct fetch_options *o = s->options;
+    struct address *chosen = schedule_address(&s->ticket);
+    int fd = s->dialled ? dial_take_socket(s->dialled) : -1;
+
+    s->dialled = future_drop(s->dialled);
+    if (s->found) {
+        s->address = chosen->any.sa_family != AF_UNSPEC ? *chosen : found(s)->addresses[0];
+        set_port(&s->address, s->target.port);
+    }
+    return transfer_start(engine_for(s->fetcher, s->target.origin),
+                          &(struct transfer_request){
+                              .target = &s->target,
+                              .address = s->found ? &s->address : NULL,
+                              .socket = fd,
+                              .user_agent = o->user_agent,
+                              .headers = s->has_left_origin ? NULL : o->headers,
+                              .timeout_ms = (unsigned)left_ms(s),
+                              .max_body_bytes = o->max_page_bytes,
+                              .insecure = o->insecure,
+                              .identity = o->identity,
+                              .last = !schedule_has_company(&s->ticket),
+                              .wants_type = o->wants_type,
+                              .watch = s->watch,
+                          });
+}
+
+static void note_transfer(struct fetch_frame *s)
+{
+    const struct transfer_failure *failure = future_value(s->transfer);
+    int code = future_error(s->transfer);
+    struct mishap m = {.code = code > 0 ? code : FETCH_INTERNAL};
+
+    if (failure) {
+        m.phase = failure->phase;
+        m.message = failure->message;
+    }
+    note(s, &m);
+}
+
+/* What a failed attempt tells of the origin. */
+static enum turn_end blame(const struct fetch_frame *s)
+{
+    bool waited =
+        s->ticket.begun_ns && loop_now_ns() - s->ticket.begun_ns >= FAIR_WAIT_MS * NS_PER_MS;
+
+    if (!s->failure || !s->failure->retryable)
+        return TURN_UNUSED;
+    return s->code != FETCH_TIMEOUT || waited ? TURN_FAILED : TURN_UNUSED;
+}
+
+/* Gives the turn back. True: trying again has no use, the origin is given up. */
+static bool end_turn(struct fetch_frame *s)
+{
+    if (s->code) {
+        *schedule_address(&s->ticket) = (struct address){0};
+        return schedule_leave(&s->ticket, blame(s), 0);
+    }
+    const struct response *r = future_value(s->transfer);
+    return schedule_leave(&s->ticket, is_refusal(r) ? TURN_REFUSED : TURN_ANSWERED,
+                          r->retry_after_s);
+}
+
 static bool worth_a_retry(const struct fetch_frame *s)
 {
     if (s->attempts > s->options->retries)
         return false;
-    if (future_ok(s->transfer))
-        return is_temporary(future_value(s->transfer));
-
-    const struct transfer_failure *failure = future_value(s->transfer);
-    return failure && fetch_code_retryable(future_error(s->transfer), failure->phase);
+    return s->code ? s->failure && s->failure->retryable : is_temporary(future_value(s->transfer));
 }
 
-/* Exponential, between half and one and a half of its nominal length; never before the host asks.
- */
+/* Before the next attempt: exponential, between half and one and a half of its nominal length. A
+ * host that refuses is waited for in its queue. */
 static future *back_off(struct fetch_frame *s)
 {
     uint64_t nominal = (uint64_t)BACKOFF_FIRST_MS << (s->attempts < 8 ? s->attempts - 1 : 7);
-    uint64_t ms = nominal / 2 + arc4random_uniform((uint32_t)nominal + 1);
+    bool refused = !s->code && is_refusal(future_value(s->transfer));
 
-    if (future_ok(s->transfer)) {
-        const struct response *r = future_value(s->transfer);
-        if (ms < 1000ull * r->retry_after_s)
-            ms = 1000ull * r->retry_after_s;
-    }
+    s->attempts++;
     s->spent_us = 0;
     s->transfer = future_drop(s->transfer); /* its body need not wait as well */
-    return future_at(clock_after_ms(loop_now_ns(), ms));
+    if (refused)
+        return future_done();
+    return future_after_ms(nominal / 2 + arc4random_uniform((uint32_t)nominal + 1));
 }
 
-static future *begin_transfer(struct fetch_frame *s)
-{
-    uint64_t limit_us = 1000ull * s->options->timeout_ms;
-    uint64_t left_us = s->spent_us < limit_us ? limit_us - s->spent_us : 0;
-
-    s->queued_us += (loop_now_ns() - s->asked_ns) / 1000;
-    return transfer_start(engine_for(s->fetcher, s->target.origin),
-                          &(struct transfer_request){
-                              .target = &s->target,
-                              .socket = -1,
-                              .user_agent = s->options->user_agent,
-                              .timeout_ms = left_us < 1000 ? 1 : (unsigned)(left_us / 1000),
-                              .max_body_bytes = s->options->max_page_bytes,
-                          });
-}
-
-static future *ask_for_turn(struct fetch_frame *s)
-{
-    s->asked_ns = loop_now_ns();
-    return schedule_enter(s->fetcher->schedule, &s->ticket, s->target.origin,
-                          s->options->per_origin);
-}
-
-/* Fails the task for a URL that cannot be fetched. */
-static bool accept_url(task *t, struct fetch_frame *s)
+/* False, and noted, for a URL that cannot be fetched. */
+static bool accept_url(struct fetch_frame *s)
 {
     const char *message = NULL;
     int code = target_parse(s->given, &s->target, &message);
 
     if (code)
-        fail(t, s, code, FETCH_CONNECTING, message);
+        note(s, &(struct mishap){.code = code, .message = message});
+    s->attempts = 1;
     return code == 0;
 }
 
 static int fetch_step(task *t, void *frame)
 {
     struct fetch_frame *s = frame;
-    const struct transfer_failure *failure;
+    bool is_lost;
 
     BEGIN(t);
-    if (!accept_url(t, s))
-        return TASK_FINISHED;
-    s->attempts = 1;
+    if (!accept_url(s))
+        return fail(t, s);
     for (;;) {
-        AWAIT(t, s->turn, ask_for_turn(s));
-        if (!future_ok(s->turn))
-            break;
-        AWAIT(t, s->transfer, begin_transfer(s));
-        schedule_leave(s->fetcher->schedule, &s->ticket);
+        if (!schedule_is_at(&s->ticket, s->target.origin)) {
+            AWAIT(t, s->turn, ask_for_turn(s));
+            if (!future_ok(s->turn)) {
+                note_no_turn(s);
+                return fail(t, s);
+            }
+        }
+        begin_turn(s);
+        if (!robots_allow(s) || !proxy_may_be_asked(s))
+            return fail(t, s);
 
-        if (worth_a_retry(s)) {
-            AWAIT(t, s->pause, back_off(s));
-            s->attempts++;
-        } else if (!future_ok(s->transfer)) {
-            break;
+        s->code = 0;
+        s->found = future_drop(s->found);
+        if (needs_name(s)) {
+            AWAIT(t, s->wait, look_up(s));
+            if (note_addresses(s) && needs_dialling(s)) {
+                AWAIT(t, s->dialled, dial_any(s));
+                note_dialled(s);
+            }
+        }
+        if (!s->code) {
+            AWAIT(t, s->transfer, begin_transfer(s));
+            if (!future_ok(s->transfer))
+                note_transfer(s);
+        }
+        is_lost = end_turn(s);
+
+        if (!is_lost && worth_a_retry(s)) {
+            AWAIT(t, s->wait, back_off(s));
+        } else if (s->code) {
+            return fail(t, s);
         } else if (!is_redirect(future_value(s->transfer))) {
-            succeed(t, s);
-            return TASK_FINISHED;
-        } else if (!follow(t, s)) {
-            return TASK_FINISHED;
+            return succeed(t, s);
+        } else if (!follow(s)) {
+            return fail(t, s);
         }
     }
-    failure = s->transfer ? future_value(s->transfer) : NULL;
-    if (failure)
-        fail(t, s, future_error(s->transfer), failure->phase, failure->message);
-    else
-        fail(t, s, FETCH_INTERNAL, FETCH_CONNECTING, NULL);
     END(t);
 }
 
@@ -310,20 +727,33 @@ static void fetch_drop(void *frame)
 {
     struct fetch_frame *s = frame;
 
-    schedule_leave(s->fetcher->schedule, &s->ticket);
+    schedule_leave(&s->ticket, TURN_UNUSED, 0);
     future_drop(s->turn);
+    future_drop(s->found);
+    future_drop(s->dialled);
+    future_drop(s->wait);
     future_drop(s->transfer);
-    future_drop(s->pause);
     target_free(&s->target);
+    free(s->failure);
+    if (s->watch && s->watch->release)
+        s->watch->release(s->watch);
 }
 
 TASK(fetch_task, ON_LOOP, sizeof(struct fetch_frame), .step = fetch_step, .drop = fetch_drop);
 
-future *fetch(struct fetcher *f, struct bytes url, const struct fetch_options *options)
+future *fetch(struct fetcher *f, const struct fetch_request *request)
 {
-    return task_start(&fetch_task, &(struct fetch_frame){
-                                       .fetcher = f,
-                                       .given = url,
-                                       .options = options,
-                                   });
+    struct fetch_frame s = {
+        .fetcher = f,
+        .flow = request->flow ? request->flow : f->flow,
+        .given = request->url,
+        .options = request->options,
+        .watch = request->watch,
+    };
+
+    if (request->ticket) {
+        s.ticket = *request->ticket;
+        *request->ticket = (struct ticket){0};
+    }
+    return task_start(&fetch_task, &s);
 }

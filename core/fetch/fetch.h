@@ -1,6 +1,6 @@
 /*
  * Fetching: one URL in, its final answer out, through redirects, retries and the queues of the
- * hosts on the way. A loop task; see README.md for how the parts fit.
+ * origins on the way. A loop task; see README.md for how the parts fit.
  */
 #ifndef SKIMD_FETCH_FETCH_H
 #define SKIMD_FETCH_FETCH_H
@@ -9,6 +9,7 @@
 #include "core/base/bytes.h"
 #include "core/fetch/fetch_error.h"
 #include "core/fetch/guard.h"
+#include "core/fetch/schedule.h"
 #include "core/fetch/transfer.h"
 
 #include <stdint.h>
@@ -18,20 +19,40 @@ struct fetcher;
 struct fetcher_options {
     const struct guard *guard; /* borrowed; outlives the fetcher */
     unsigned concurrency;      /* fetches under way in all */
+    unsigned per_origin;       /* and at one origin */
+    uint64_t delay_ms;         /* between two requests to an origin */
     unsigned connect_timeout_ms;
+    unsigned low_speed_bytes, low_speed_ms; /* see struct engine_options */
     size_t hold_bytes; /* no fetch is started while the bodies that are held are more than this */
-    size_t max_page_bytes; /* the largest that a fetch may ask for: as many as fit into hold_bytes
-                              may grow above LARGE_BODY_BYTES at a time */
+    size_t max_page_bytes;   /* the largest that a fetch may ask for: as many as fit into hold_bytes
+                                may grow above LARGE_BODY_BYTES at a time */
+    const char *user_agent;  /* of what is fetched on its own account (robots.txt); borrowed */
+    const char *ca_file;     /* borrowed; NULL: the system's */
+    const char *proxy;       /* borrowed; NULL: none */
+    const char *dns_servers; /* borrowed; NULL: the system's */
 };
 
-/* What one fetch may do. Borrowed until its future is settled. */
+/* What the fetches of a batch may do, and how they go about it. Borrowed until they are settled. */
 struct fetch_options {
-    unsigned timeout_ms; /* of transfers, redirects included; waiting for a turn does not count */
+    unsigned timeout_ms; /* of look-ups and transfers, redirects included; waiting for a turn does
+                            not count */
     size_t max_page_bytes;
     unsigned max_redirects;
     unsigned retries;
-    unsigned per_origin; /* fetches under way at an origin for this one to start */
     const char *user_agent;
+    const struct header_list *headers; /* NULL: none. To other origins they are not sent on */
+    bool insecure;                     /* whatever the certificates */
+    bool identity;                     /* without content codings */
+    bool (*wants_type)(struct bytes content_type); /* see struct transfer_request */
+};
+
+struct fetch_request {
+    struct bytes url; /* borrowed until the future is settled, as are: */
+    const struct fetch_options *options;
+    struct flow *flow;     /* NULL: the fetcher's own */
+    struct ticket *ticket; /* a turn that has come (flow_options.begin): taken over. NULL: none */
+    struct transfer_watch *watch; /* on the body of the final answer, and on those of redirects; it
+                                     is used until its `release` is called. NULL: none */
 };
 
 /* The value of a fetch: an HTTP answer of any status that is not a redirect to follow. */
@@ -39,8 +60,9 @@ struct fetch_page {
     const struct response *response;
     struct bytes final_url;
     unsigned redirects, attempts;
-    uint64_t queued_us; /* waiting for turns */
-    uint64_t total_us;  /* in transfers, all hops of the last attempt */
+    uint64_t queued_us;            /* waiting for turns */
+    uint64_t total_us;             /* look-ups and transfers, all hops of the last attempt */
+    struct transfer_timing timing; /* of the last hop, its look-up and dialling included */
     /* private */
     future *source; /* owns the response */
     char *url;
@@ -53,20 +75,35 @@ struct fetch_failure {
     unsigned attempts;
 };
 
-/* Loop thread. NULL when memory is exhausted or libcurl cannot be used. */
-struct fetcher *fetcher_new(const struct fetcher_options *options);
+/*
+ * Loop thread. NULL and errno: ENOMEM, or EINVAL with `*ret_message`, a static text that says which
+ * option is at fault.
+ */
+struct fetcher *fetcher_new(const struct fetcher_options *options, const char **ret_message);
 
-/* Loop thread, when no fetch is under way and no page is held. NULL is fine. Returns NULL. */
+/* Ends what the fetcher does by itself (robots.txt). Loop thread, once, when no fetch is under way.
+ */
+future *fetcher_close(struct fetcher *f);
+
+/* Loop thread, when fetcher_close() has settled and no page is held. NULL is fine. Returns NULL. */
 struct fetcher *fetcher_free(struct fetcher *f);
 
-/* Fetches that have their turn now, and that wait for it. Loop thread. */
-size_t fetcher_active(const struct fetcher *f);
-size_t fetcher_waiting(const struct fetcher *f);
+/* For flow_new() and the reports. */
+struct schedule *fetcher_schedule(struct fetcher *f);
+
+/* For a flow that obeys robots.txt; must stay as long as the flow does. */
+struct robots_policy {
+    struct fetcher *fetcher;
+    struct bytes product; /* robots_product() of the User-Agent that its fetches have */
+};
+
+/* Sets the options of a flow that does; its fetches then fail with FETCH_ROBOTS_DISALLOWED. */
+void fetch_obey_robots(struct flow_options *flow, struct robots_policy *policy);
 
 /*
- * Fetches `url` (borrowed until the future is settled). The value is a `struct fetch_page`, to be
- * dropped on the loop thread. Any thread.
+ * Fetches. The value is a `struct fetch_page`, to be dropped on the loop thread. Any thread; with a
+ * ticket, the loop thread.
  */
-future *fetch(struct fetcher *f, struct bytes url, const struct fetch_options *options);
+future *fetch(struct fetcher *f, const struct fetch_request *request);
 
 #endif

@@ -22,6 +22,8 @@ enum fetch_retry {
     X(INVALID_URL, "invalid_url", "The URL is not valid", NEVER)                                   \
     X(UNSUPPORTED_SCHEME, "unsupported_scheme", "Only http and https URLs are fetched", NEVER)     \
     X(BLOCKED_ADDRESS, "blocked_address", "The address is not open to fetches", NEVER)             \
+    X(ROBOTS_DISALLOWED, "robots_disallowed", "The robots.txt of the host does not allow it",      \
+      NEVER)                                                                                       \
     X(DNS_FAILURE, "dns_failure", "The host name could not be resolved", ALWAYS)                   \
     X(CONNECT_FAILURE, "connect_failure", "No usable connection to the host", ALWAYS)              \
     X(TLS_FAILURE, "tls_failure", "No secure connection to the host", NEVER)                       \

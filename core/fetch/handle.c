@@ -145,7 +145,8 @@ bool handle_prepare(struct handle *h, const struct engine *e,
 {
     const struct curl_slist *headers = request->headers ? request->headers->lines : NULL;
     /* Connections to a proxy are of use to others, but for those that lead through it. */
-    bool last = request->last && (!e->options.proxy || request->target->is_tls);
+    bool last =
+        request->last && engine_is_crowded(e) && (!e->options.proxy || request->target->is_tls);
     CURL *c = h->easy;
     CURLcode rc = CURLE_OK;
 
@@ -160,12 +161,15 @@ bool handle_prepare(struct handle *h, const struct engine *e,
         SET(CURLOPT_HTTPHEADER, headers);
     if (h->timeout_ms != request->timeout_ms)
         SET(CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+    if (h->identity != request->identity)
+        SET(CURLOPT_ACCEPT_ENCODING, request->identity ? NULL : CONTENT_CODINGS);
     if (h->last != last)
         SET(CURLOPT_FORBID_REUSE, last ? 1L : 0L);
     if (rc == CURLE_OK && h->watches_speed)
         rc = set_speed_limit(h, 0, 0);
     h->headers = headers;
     h->timeout_ms = request->timeout_ms;
+    h->identity = request->identity;
     h->last = last;
     return rc == CURLE_OK;
 }

@@ -16,7 +16,7 @@ struct handle {
     char *user_agent;
     const struct curl_slist *headers; /* only compared; may be gone */
     unsigned timeout_ms;
-    bool is_pinned, insecure, last, watches_speed;
+    bool is_pinned, identity, insecure, last, watches_speed;
     struct curl_slist pin; /* the one entry of CURLOPT_CONNECT_TO, which libcurl only borrows */
     char pin_text[sizeof "::[]:65535" + INET6_ADDRSTRLEN];
 };

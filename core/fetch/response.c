@@ -130,23 +130,18 @@ bool response_read_head(struct response *r, CURL *easy)
 {
     long status = 0;
     const char *ip = NULL;
+    curl_off_t length = -1; /* as it stays where none is announced */
 
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &ip);
+    curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    r->announced_bytes = length;
     r->http_status = (unsigned)status;
     r->http_version = version_name(easy);
     snprintf(r->remote_ip, sizeof r->remote_ip, "%s", ip ? ip : "");
     if (status >= 300) /* a success asks for no other try */
         read_retry_after(r, easy);
     return read_fields(r, easy);
-}
-
-curl_off_t response_announced_length(CURL *easy)
-{
-    curl_off_t length = -1;
-
-    curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    return length;
 }
 
 static uint64_t microseconds(CURL *easy, CURLINFO what)

@@ -30,9 +30,6 @@ void response_free(void *response);
  */
 bool response_read_head(struct response *r, CURL *easy);
 
-/* The length that the head announces for the body; -1: none (chunked, or up to the end). */
-curl_off_t response_announced_length(CURL *easy);
-
 /* The clocks of a transfer so far. */
 struct transfer_timing transfer_timing_of(CURL *easy);
 

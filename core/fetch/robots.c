@@ -12,7 +12,7 @@ enum {
      * of them have a path of the greatest length. Without it a host could keep the asking thread
      * for 1.6 s, with tens of thousands of short patterns, and again at each redirect.
      */
-    SEARCH_MAX = 8 << 20
+    SEARCH_MAX = 256 << 10
 };
 
 struct rule {

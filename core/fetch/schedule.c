@@ -1,173 +1,128 @@
 /*
- * An origin is in `ready` exactly when a ticket waits there and the origin has room for it; the
- * front origin gets the next turn and goes to the back. So a turn costs the same however many
- * origins and tickets wait, and an origin with many URLs cannot keep the others from theirs.
+ * Where a lane that has something to fetch stands:
+ *
+ *     nowhere ──▶ urgent (it has tickets) or ready, of its flow ──its turn──▶ nowhere
+ *        ▲                  ▲      │
+ *        │                  │      └─ no room at the origin ──▶ parked there
+ *        │                  └─── room: the first of the parked, to the front ───┘
+ *        └─ it has to wait for something of its own: admission, its delay, its own limit
+ *
+ * A flow is in schedule.flows exactly while it has a lane that may be looked at. Each turn looks at
+ * one lane; a lane is parked at most once for each turn that is given back at its origin. So the
+ * cost of a turn is bounded, however much waits.
+ *
+ * Turns are given in a job of their own, never inside a call.
  */
 #include "core/fetch/schedule.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <uthash.h>
+#include "core/async/loop.h"
+#include "core/base/clock.h"
+#include "core/fetch/fetch_error.h"
+#include "core/fetch/origin.h"
+#include "core/fetch/target.h"
 
-struct origin_queue {
-    UT_hash_handle hh;
-    struct list waiting; /* tickets */
-    struct list ready;   /* link in schedule.ready */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Lanes of a plan that are open at a time; the next one opens with each turn. */
+enum { OPEN_LANES = 1024 };
+
+enum place { NOWHERE, URGENT, READY, PARKED };
+
+struct lane {
+    UT_hash_handle hh; /* in flow.lanes, by origin */
+    struct flow *flow;
+    struct origin *origin; /* NULL: for URLs that no origin can be read off */
+    struct list link;      /* where `place` says */
+    enum place place;
+    struct list tickets;
+    uint32_t next, last; /* URLs of the plan; PLAN_NONE: none is left */
+    uint32_t left;
     unsigned active;
-    char key[];
+    uint64_t next_start_ns;
+    struct timer timer;
+
+    future *admission; /* NULL: not asked yet */
+    future *admitted;  /* the continuation that says that it is settled */
+    uint64_t admission_ns;
+    bool asking;
+    bool serving; /* it is in serve(), where it must not be freed */
+};
+
+struct flow {
+    struct schedule *schedule;
+    struct flow_options options;
+    struct list link; /* in schedule.flows */
+    struct list urgent, ready;
+    struct lane *lanes; /* hash table by origin */
+    struct lane *stray; /* the lane without an origin */
+    size_t group;       /* of the plan: the next that opens */
+    unsigned open;      /* lanes with URLs of the plan */
+    unsigned asking;
+    size_t under_way;
+    uint64_t run_ns;
+    promise *ended;
 };
 
 struct schedule {
-    struct origin_queue *origins; /* hash table by key */
-    struct list ready;
-    unsigned concurrency;
-    size_t active, waiting;
-    size_t held, hold_limit;
+    struct schedule_options options;
+    struct origins origins;
+    struct list flows;
+    size_t active, waiting, held;
+    struct job give;
+    bool giving;  /* `give` is queued */
+    bool starved; /* there was no memory to open a lane with */
+    bool closed;  /* schedule_free came first: `give` frees what is left */
 };
 
-struct schedule *schedule_new(unsigned concurrency, size_t hold_bytes)
+static void give_turns(struct job *job);
+
+/* -- the schedule ------------------------------------------------------------------------------ */
+
+struct schedule *schedule_new(const struct schedule_options *options)
 {
     struct schedule *s = calloc(1, sizeof *s);
 
     if (!s)
         return NULL;
-    list_init(&s->ready);
-    s->concurrency = concurrency;
-    s->hold_limit = hold_bytes;
+    s->options = *options;
+    s->give.run = give_turns;
+    list_init(&s->flows);
+    origins_init(&s->origins);
     return s;
 }
 
 struct schedule *schedule_free(struct schedule *s)
 {
-    free(s);
+    if (!s)
+        return NULL;
+    origins_free(&s->origins);
+    s->closed = true;
+    if (!s->giving)
+        free(s);
     return NULL;
 }
 
-static bool may_start(const struct schedule *s)
+static bool may_give(const struct schedule *s)
 {
-    return s->active < s->concurrency && s->held <= s->hold_limit;
+    return s->active < s->options.concurrency && s->held <= s->options.hold_bytes;
 }
 
-static struct ticket *first_waiting(struct origin_queue *o)
+static void wake(struct schedule *s)
 {
-    return list_empty(&o->waiting) ? NULL : CONTAINER_OF(o->waiting.next, struct ticket, link);
-}
-
-/* Puts the origin where it belongs after its queue or its activity has changed. */
-static void update_ready(struct schedule *s, struct origin_queue *o)
-{
-    struct ticket *next = first_waiting(o);
-    bool has_room = next && o->active < next->per_origin;
-
-    if (!has_room)
-        list_remove(&o->ready);
-    else if (list_empty(&o->ready))
-        list_push_back(&s->ready, &o->ready);
-}
-
-static void free_if_idle(struct schedule *s, struct origin_queue *o)
-{
-    if (o->active > 0 || !list_empty(&o->waiting))
+    if (s->giving || list_empty(&s->flows) || !may_give(s))
         return;
-    HASH_DEL(s->origins, o);
-    free(o);
-}
-
-static void grant(struct schedule *s, struct ticket *t)
-{
-    t->granted = true;
-    t->origin->active++;
-    s->active++;
-}
-
-static void give_turns(struct schedule *s)
-{
-    while (may_start(s) && !list_empty(&s->ready)) {
-        struct origin_queue *o =
-            CONTAINER_OF(list_pop_front(&s->ready), struct origin_queue, ready);
-        struct ticket *t = first_waiting(o);
-        list_remove(&t->link);
-        s->waiting--;
-        grant(s, t);
-        promise_resolve(t->promise, NULL, NULL);
-        t->promise = promise_drop(t->promise);
-        update_ready(s, o);
-    }
-}
-
-static struct origin_queue *origin_of(struct schedule *s, const char *key)
-{
-    struct origin_queue *o;
-    size_t length = strlen(key);
-
-    HASH_FIND(hh, s->origins, key, length, o);
-    if (o)
-        return o;
-    o = calloc(1, sizeof *o + length + 1);
-    if (!o)
-        return NULL;
-    memcpy(o->key, key, length);
-    list_init(&o->waiting);
-    list_init(&o->ready);
-    HASH_ADD(hh, s->origins, key[0], length, o);
-    return o;
-}
-
-/* A wait that is cancelled leaves its ticket in the queue, until its owner calls schedule_leave. */
-future *schedule_enter(struct schedule *s, struct ticket *t, const char *origin,
-                       unsigned per_origin)
-{
-    struct origin_queue *o = origin_of(s, origin);
-    future *turn;
-
-    if (!o)
-        return future_out_of_memory();
-    *t = (struct ticket){.origin = o, .per_origin = per_origin};
-    list_init(&t->link);
-    if (may_start(s) && list_empty(&s->ready) && list_empty(&o->waiting) &&
-        o->active < per_origin) {
-        grant(s, t);
-        return future_done();
-    }
-    t->promise = promise_new(&turn);
-    if (!t->promise) {
-        t->origin = NULL;
-        free_if_idle(s, o);
-        return future_out_of_memory();
-    }
-    list_push_back(&o->waiting, &t->link);
-    s->waiting++;
-    update_ready(s, o);
-    give_turns(s);
-    return turn;
-}
-
-void schedule_leave(struct schedule *s, struct ticket *t)
-{
-    struct origin_queue *o = t->origin;
-
-    if (!o)
-        return;
-    if (t->granted) {
-        o->active--;
-        s->active--;
-    } else {
-        list_remove(&t->link);
-        s->waiting--;
-        t->promise = promise_drop(t->promise);
-    }
-    *t = (struct ticket){0};
-    update_ready(s, o);
-    give_turns(s);
-    free_if_idle(s, o);
+    s->giving = true;
+    loop_post(&s->give);
 }
 
 void schedule_hold(struct schedule *s, ptrdiff_t change)
 {
     s->held += (size_t)change; /* modulo 2^N: a negative change subtracts */
     if (change < 0)
-        give_turns(s);
+        wake(s);
 }
 
 size_t schedule_active(const struct schedule *s)
@@ -178,4 +133,710 @@ size_t schedule_active(const struct schedule *s)
 size_t schedule_waiting(const struct schedule *s)
 {
     return s->waiting;
+}
+
+/* -- flows and lanes --------------------------------------------------------------------------- */
+
+static bool has_window(const struct flow *f)
+{
+    return f->under_way < f->options.window;
+}
+
+static bool may_open(const struct flow *f)
+{
+    return f->options.plan && f->group < f->options.plan->group_count && f->open < OPEN_LANES;
+}
+
+/* Puts the flow where it belongs after its lanes or its window have changed. */
+static void update_flow(struct flow *f)
+{
+    bool has_lane =
+        !list_empty(&f->urgent) || (has_window(f) && (!list_empty(&f->ready) || may_open(f)));
+
+    if (!has_lane)
+        list_remove(&f->link);
+    else if (list_empty(&f->link))
+        list_push_back(&f->schedule->flows, &f->link);
+    if (has_lane)
+        wake(f->schedule);
+}
+
+static bool has_work(const struct lane *l)
+{
+    return !list_empty(&l->tickets) || l->next != PLAN_NONE;
+}
+
+static void lane_free(struct lane *l)
+{
+    struct flow *f = l->flow;
+
+    timer_clear(&l->timer);
+    future_drop(l->admission);
+    if (l->origin) {
+        HASH_DEL(f->lanes, l);
+        origin_put(&f->schedule->origins, l->origin);
+    } else {
+        f->stray = NULL;
+    }
+    free(l);
+}
+
+/* A lane stays as long as its delay does, which would be forgotten with it. */
+static bool is_in_use(const struct lane *l)
+{
+    return has_work(l) || l->active > 0 || l->asking || l->serving ||
+           l->next_start_ns > loop_now_ns();
+}
+
+static bool ask_for_admission(struct lane *l);
+static void origin_due(struct timer *timer);
+
+/* Whether nothing of its own keeps the lane from its turn; if something does, it will be told. */
+static bool is_able(struct lane *l)
+{
+    if (!l->origin)
+        return true;
+    if (l->asking || l->active >= l->flow->options.per_origin)
+        return false;
+    if (l->next_start_ns > loop_now_ns()) {
+        timer_set(&l->timer, l->next_start_ns);
+        return false;
+    }
+    return ask_for_admission(l);
+}
+
+static void stand(struct lane *l, enum place place, struct list *head, bool in_front)
+{
+    list_remove(&l->link);
+    l->place = place;
+    if (in_front)
+        list_push_front(head, &l->link);
+    else
+        list_push_back(head, &l->link);
+}
+
+/* Puts the lane where it belongs after something of it has changed. True: it waits for its turn. */
+static bool place(struct lane *l, bool in_front)
+{
+    struct flow *f = l->flow;
+    bool urgent = !list_empty(&l->tickets), waits = false;
+
+    if (!has_work(l) || (l->place != PARKED && !is_able(l))) {
+        list_remove(&l->link);
+        l->place = NOWHERE;
+    } else if (l->place != PARKED) {
+        waits = true;
+        if (l->place != (urgent ? URGENT : READY))
+            stand(l, urgent ? URGENT : READY, urgent ? &f->urgent : &f->ready, in_front);
+    }
+    update_flow(f);
+    return waits;
+}
+
+static void lane_due(struct timer *timer)
+{
+    struct lane *l = CONTAINER_OF(timer, struct lane, timer);
+
+    if (is_in_use(l))
+        place(l, false);
+    else
+        lane_free(l);
+}
+
+/* Ends what is of no use any more. */
+static void tidy(struct lane *l)
+{
+    if (!is_in_use(l))
+        lane_free(l);
+    else if (!has_work(l) && l->next_start_ns > loop_now_ns())
+        timer_set(&l->timer, l->next_start_ns); /* to be freed then */
+}
+
+/* The flow's lane at `key` ("": the stray one). NULL when memory is exhausted. */
+static struct lane *lane_at(struct flow *f, const char *key)
+{
+    struct origin *o = NULL;
+    struct lane *l = f->stray;
+
+    if (*key) {
+        o = origin_get(&f->schedule->origins, key);
+        if (!o)
+            return NULL;
+        o->schedule = f->schedule;
+        o->timer.fire = origin_due;
+        HASH_FIND_PTR(f->lanes, &o, l);
+    }
+    if (l) {
+        if (o)
+            origin_put(&f->schedule->origins, o);
+        return l;
+    }
+    l = calloc(1, sizeof *l);
+    if (l) {
+        *l = (struct lane){.flow = f, .origin = o, .next = PLAN_NONE, .timer.fire = lane_due};
+        list_init(&l->link);
+        list_init(&l->tickets);
+        if (!o)
+            f->stray = l;
+        else
+            HASH_ADD_PTR(f->lanes, origin, l);
+    }
+    if (l && o && !l->hh.tbl) { /* no memory for the table */
+        free(l);
+        l = NULL;
+    }
+    if (!l && o)
+        origin_put(&f->schedule->origins, o);
+    return l;
+}
+
+/* -- admission --------------------------------------------------------------------------------- */
+
+static void settle_if_ended(struct flow *f);
+
+static void on_admission(future *done, promise *next, void *arg)
+{
+    struct lane *l = arg;
+
+    (void)done;
+    promise_resolve(next, NULL, NULL);
+    promise_drop(next);
+    l->admitted = future_drop(l->admitted);
+    l->asking = false;
+    l->flow->asking--;
+    place(l, false);
+    settle_if_ended(l->flow);
+    tidy(l);
+}
+
+/* True when there is nothing to ask, or the answer is there. */
+static bool ask_for_admission(struct lane *l)
+{
+    const struct flow_options *o = &l->flow->options;
+    uint64_t now = loop_now_ns();
+
+    if (!o->ask || (l->admission && now < clock_after_ms(l->admission_ns, ADMISSION_MS)))
+        return true;
+    future_drop(l->admission);
+    l->admission = o->ask(o->ask_arg, l->origin->key);
+    l->admission_ns = now;
+    if (future_settled(l->admission))
+        return true;
+    l->asking = true;
+    l->flow->asking++;
+    l->admitted = future_then(l->admission, EXECUTOR_LOOP, on_admission, l);
+    if (future_settled(l->admitted)) { /* no memory to wait with: go without */
+        l->admitted = future_drop(l->admitted);
+        l->asking = false;
+        l->flow->asking--;
+        return true;
+    }
+    return false;
+}
+
+static uint64_t delay_ms(const struct lane *l)
+{
+    const struct flow_options *o = &l->flow->options;
+    uint64_t asked =
+        o->ask_delay_ms && l->admission ? o->ask_delay_ms(o->ask_arg, l->admission) : 0;
+
+    return asked > o->delay_ms ? asked : o->delay_ms;
+}
+
+/* -- room at an origin ------------------------------------------------------------------------- */
+
+static unsigned limit_of(const struct origin *o, uint64_t now)
+{
+    switch (health_at(&o->health, now)) {
+    case HEALTH_GOOD:
+        return o->schedule->options.per_origin;
+    case HEALTH_PROBING:
+        return 1;
+    case HEALTH_BACKING_OFF:
+    case HEALTH_GIVEN_UP:
+        return 0;
+    }
+    return 0;
+}
+
+static bool is_given_up(const struct origin *o)
+{
+    return health_at(&o->health, loop_now_ns()) == HEALTH_GIVEN_UP;
+}
+
+/* When the origin may be asked next; in the past: now. */
+static uint64_t opens_at(const struct origin *o)
+{
+    uint64_t until = o->health.state == HEALTH_GOOD ? 0 : o->health.until_ns;
+
+    return until > o->next_start_ns ? until : o->next_start_ns;
+}
+
+/* How many turns may be given there now. */
+static unsigned room_at(const struct origin *o)
+{
+    uint64_t now = loop_now_ns();
+    unsigned limit = opens_at(o) > now ? 0 : limit_of(o, now);
+
+    return limit > o->active ? limit - o->active : 0;
+}
+
+/* Back to their flows: as many parked lanes as there is room for; all where they would fail. */
+static void unpark(struct origin *o)
+{
+    unsigned room = is_given_up(o) ? UINT_MAX : room_at(o);
+
+    while (room > 0 && !list_empty(&o->parked)) {
+        struct lane *l = CONTAINER_OF(list_pop_front(&o->parked), struct lane, link);
+        l->place = NOWHERE;
+        if (place(l, true))
+            room--;
+    }
+    if (!list_empty(&o->parked) && opens_at(o) > loop_now_ns())
+        timer_set(&o->timer, opens_at(o));
+}
+
+static void origin_due(struct timer *timer)
+{
+    unpark(CONTAINER_OF(timer, struct origin, timer));
+}
+
+static void park(struct lane *l)
+{
+    struct origin *o = l->origin;
+
+    stand(l, PARKED, &o->parked, false);
+    if (opens_at(o) > loop_now_ns())
+        timer_set(&o->timer, opens_at(o));
+}
+
+/* -- giving turns ------------------------------------------------------------------------------ */
+
+/* A text of its own; NULL when memory is exhausted. */
+static char *why_given_up(const struct origin *o)
+{
+    uint64_t left_ns = o->health.until_ns - loop_now_ns();
+    char *text;
+
+    if (asprintf(&text, "The host %s; it is left alone for another %llu s",
+                 o->health.surrenders > 0 ? "keeps failing" : "asked for a pause",
+                 (unsigned long long)(left_ns / NS_PER_SEC + 1)) < 0)
+        return NULL;
+    return text;
+}
+
+/* Takes the next URL off the lane's plan. */
+static size_t take_url(struct lane *l)
+{
+    struct flow *f = l->flow;
+    uint32_t index = l->next;
+
+    l->next = f->options.plan->next[index];
+    l->left--;
+    if (l->origin)
+        l->origin->queued--;
+    if (l->next == PLAN_NONE)
+        f->open--;
+    return index;
+}
+
+static void begin(struct lane *l, struct ticket *t)
+{
+    struct flow *f = l->flow;
+    size_t index = take_url(l);
+
+    f->under_way++;
+    f->options.begin(f->options.arg, index, t);
+}
+
+static void take_turn(struct lane *l, struct ticket *t)
+{
+    struct origin *o = l->origin;
+    struct schedule *s = l->flow->schedule;
+    uint64_t now = loop_now_ns(), delay = delay_ms(l);
+
+    t->lane = l;
+    t->begun_ns = now;
+    l->active++;
+    o->active++;
+    s->active++;
+    if (s->options.delay_ms)
+        o->next_start_ns = clock_after_ms(now, s->options.delay_ms);
+    if (delay)
+        l->next_start_ns = clock_after_ms(now, delay);
+}
+
+static struct ticket *take_ticket(struct lane *l)
+{
+    if (list_empty(&l->tickets))
+        return NULL;
+    l->origin->queued--;
+    l->flow->schedule->waiting--;
+    return CONTAINER_OF(list_pop_front(&l->tickets), struct ticket, link);
+}
+
+/* The ticket leaves its lane unserved: the origin is given up. */
+static void turn_away(struct lane *l, struct ticket *t)
+{
+    t->lane = NULL;
+    promise_fail(t->promise, FETCH_HOST_UNAVAILABLE, why_given_up(l->origin), free);
+    t->promise = promise_drop(t->promise);
+}
+
+/* Gives the lane, which stands nowhere, its turn. */
+static void serve(struct lane *l)
+{
+    struct ticket *t, granted = {.asked_ns = l->flow->run_ns};
+
+    if (l->origin && !is_given_up(l->origin) && room_at(l->origin) == 0) {
+        park(l);
+        return;
+    }
+    l->serving = true;
+    t = l->origin ? take_ticket(l) : NULL;
+    if (l->origin && is_given_up(l->origin)) {
+        if (t)
+            turn_away(l, t);
+        else
+            begin(l, &granted);
+    } else if (t) {
+        take_turn(l, t);
+        promise_resolve(t->promise, NULL, NULL);
+        t->promise = promise_drop(t->promise);
+    } else {
+        if (l->origin)
+            take_turn(l, &granted);
+        begin(l, &granted);
+    }
+    l->serving = false;
+    place(l, false);
+    tidy(l);
+}
+
+/* The key of the group's origin, by its first URL; empty when that has none. */
+static const char *key_of_group(struct flow *f, const struct plan_group *g, struct target *t)
+{
+    const char *message;
+
+    if (f->options.plan->in_order ||
+        target_parse(f->options.url(f->options.arg, g->first), t, &message) != 0)
+        return "";
+    return t->origin;
+}
+
+/* Opens a lane for the next group of the plan, or adds it to one that is open. False: no memory. */
+static bool open_next(struct flow *f)
+{
+    struct plan *plan = f->options.plan;
+    const struct plan_group *g = &plan->groups[f->group];
+    struct target target = {0};
+    struct lane *l = lane_at(f, key_of_group(f, g, &target));
+
+    if (!l) /* no memory: what is stray finds its way by itself, later */
+        l = lane_at(f, "");
+    target_free(&target);
+    if (!l)
+        return false;
+    f->group++;
+    if (l->next == PLAN_NONE) {
+        l->next = g->first;
+        f->open++;
+    } else {
+        plan->next[l->last] = g->first;
+    }
+    l->last = g->last;
+    l->left += g->count;
+    if (l->origin)
+        l->origin->queued += g->count;
+    place(l, false);
+    return true;
+}
+
+/* The lane whose turn it is; NULL: none can be served. */
+static struct lane *next_lane(struct flow *f)
+{
+    struct list *link = list_pop_front(&f->urgent);
+
+    if (!link && has_window(f)) {
+        f->schedule->starved = may_open(f) && !open_next(f);
+        link = list_pop_front(&f->ready);
+    }
+    if (!link)
+        return NULL;
+    struct lane *l = CONTAINER_OF(link, struct lane, link);
+    l->place = NOWHERE;
+    return l;
+}
+
+static void give_turns(struct job *job)
+{
+    struct schedule *s = CONTAINER_OF(job, struct schedule, give);
+
+    if (s->closed) {
+        free(s);
+        return;
+    }
+    s->starved = false;
+    while (may_give(s) && !list_empty(&s->flows) && !s->starved) {
+        struct flow *f = CONTAINER_OF(list_pop_front(&s->flows), struct flow, link);
+        struct lane *l = next_lane(f);
+        if (l)
+            serve(l);
+        update_flow(f); /* to the back */
+    }
+    s->giving = false;
+    if (s->starved)
+        wake(s); /* comes back in the next turn of the loop */
+}
+
+/* -- turns ------------------------------------------------------------------------------------- */
+
+static future *given_up(const struct origin *o)
+{
+    future *f;
+    promise *p = promise_new(&f);
+
+    if (!p)
+        return future_out_of_memory();
+    promise_fail(p, FETCH_HOST_UNAVAILABLE, why_given_up(o), free);
+    promise_drop(p);
+    return f;
+}
+
+future *schedule_enter(struct flow *f, struct ticket *t, const char *origin)
+{
+    struct schedule *s = f->schedule;
+    struct lane *l = lane_at(f, origin);
+    future *turn;
+
+    *t = (struct ticket){.asked_ns = loop_now_ns()};
+    if (!l)
+        return future_out_of_memory();
+    if (is_given_up(l->origin)) {
+        turn = given_up(l->origin);
+        tidy(l);
+        return turn;
+    }
+    if (l->place == NOWHERE && list_empty(&s->flows) && may_give(s) && !has_work(l) && is_able(l) &&
+        room_at(l->origin) > 0) {
+        take_turn(l, t);
+        return future_done();
+    }
+    t->promise = promise_new(&turn);
+    if (!t->promise) {
+        tidy(l);
+        return future_out_of_memory();
+    }
+    t->lane = l;
+    list_push_back(&l->tickets, &t->link);
+    l->origin->queued++;
+    s->waiting++;
+    place(l, false);
+    return turn;
+}
+
+static void leave_turn(struct ticket *t, enum turn_end end, uint64_t retry_after_s)
+{
+    struct origin *o = t->lane->origin;
+    uint64_t now = loop_now_ns();
+
+    t->lane->active--;
+    o->active--;
+    t->lane->flow->schedule->active--;
+    switch (end) {
+    case TURN_UNUSED:
+        break;
+    case TURN_ANSWERED:
+        health_answered(&o->health, t->begun_ns, now);
+        break;
+    case TURN_REFUSED:
+        health_refused(&o->health, t->begun_ns, now, retry_after_s, arc4random());
+        break;
+    case TURN_FAILED:
+        health_failed(&o->health, t->begun_ns, now, arc4random());
+        break;
+    }
+    unpark(o);
+}
+
+bool schedule_leave(struct ticket *t, enum turn_end end, uint64_t retry_after_s)
+{
+    struct lane *l = t->lane;
+    bool is_lost = false;
+
+    if (!l)
+        return false;
+    if (t->begun_ns) {
+        leave_turn(t, end, retry_after_s);
+        is_lost = is_given_up(l->origin);
+    } else {
+        list_remove(&t->link);
+        l->origin->queued--;
+        l->flow->schedule->waiting--;
+        t->promise = promise_drop(t->promise);
+    }
+    *t = (struct ticket){0};
+    struct schedule *s = l->flow->schedule;
+    place(l, false);
+    tidy(l);
+    wake(s);
+    return is_lost;
+}
+
+bool schedule_is_at(const struct ticket *t, const char *origin)
+{
+    return t->lane && t->begun_ns && strcmp(t->lane->origin->key, origin) == 0;
+}
+
+bool schedule_has_company(const struct ticket *t)
+{
+    return t->lane->origin->queued > 0 || t->lane->origin->active > 1;
+}
+
+const future *schedule_admission(const struct ticket *t)
+{
+    return t->lane->admission;
+}
+
+struct address *schedule_address(const struct ticket *t)
+{
+    return &t->lane->origin->address;
+}
+
+/* -- flows ------------------------------------------------------------------------------------- */
+
+struct flow *flow_new(struct schedule *s, const struct flow_options *options)
+{
+    struct flow *f = calloc(1, sizeof *f);
+
+    if (!f)
+        return NULL;
+    f->schedule = s;
+    f->options = *options;
+    list_init(&f->link);
+    list_init(&f->urgent);
+    list_init(&f->ready);
+    if (options->plan)
+        f->group = options->plan->group_count; /* until flow_run() */
+    return f;
+}
+
+static void settle_if_ended(struct flow *f)
+{
+    bool has_more = f->options.plan && (f->group < f->options.plan->group_count || f->open > 0);
+
+    if (!f->ended || has_more || f->under_way > 0 || f->asking > 0)
+        return;
+    promise_resolve(f->ended, NULL, NULL);
+    f->ended = promise_drop(f->ended);
+}
+
+future *flow_run(struct flow *f)
+{
+    future *ended;
+
+    f->ended = promise_new(&ended);
+    if (!f->ended)
+        return future_out_of_memory();
+    f->run_ns = loop_now_ns();
+    f->group = 0;
+    update_flow(f);
+    settle_if_ended(f);
+    return ended;
+}
+
+void flow_ended(struct flow *f)
+{
+    f->under_way--;
+    update_flow(f);
+    settle_if_ended(f);
+}
+
+/* Nothing of the plan is begun any more. */
+static void give_plan_up(struct lane *l)
+{
+    if (l->next == PLAN_NONE)
+        return;
+    if (l->origin)
+        l->origin->queued -= l->left;
+    l->next = PLAN_NONE;
+    l->left = 0;
+    l->flow->open--;
+}
+
+void flow_close(struct flow *f)
+{
+    struct lane *l, *next;
+
+    if (f->options.plan)
+        f->group = f->options.plan->group_count;
+    HASH_ITER (hh, f->lanes, l, next) {
+        give_plan_up(l);
+        if (l->asking)
+            future_cancel(l->admitted);
+        place(l, false);
+        tidy(l);
+    }
+    if (f->stray) {
+        give_plan_up(f->stray);
+        place(f->stray, false);
+        tidy(f->stray);
+    }
+    update_flow(f);
+    settle_if_ended(f);
+}
+
+struct flow *flow_free(struct flow *f)
+{
+    struct lane *l, *next;
+
+    if (!f)
+        return NULL;
+    list_remove(&f->link);
+    HASH_ITER (hh, f->lanes, l, next) {
+        assert(!has_work(l) && l->active == 0 && !l->asking);
+        lane_free(l);
+    }
+    if (f->stray)
+        lane_free(f->stray);
+    promise_drop(f->ended);
+    free(f);
+    return NULL;
+}
+
+/* -- reports ----------------------------------------------------------------------------------- */
+
+/* Whether `key` is an origin of `host`: "scheme://host:port" or "scheme://[host]:port". */
+static bool is_of_host(const char *key, struct bytes host)
+{
+    const char *start = strstr(key, "://") + 3, *end = strrchr(key, ':');
+
+    if (*start == '[') {
+        start++;
+        end--;
+    }
+    return bytes_equal_nocase(bytes_of(start, (size_t)(end - start)), host);
+}
+
+void schedule_report(const struct schedule *s, struct bytes host,
+                     void (*tell)(void *arg, const struct origin_report *report), void *arg)
+{
+    uint64_t now = loop_now_ns();
+
+    for (const struct origin *o = s->origins.table; o; o = o->hh.next) {
+        if (!is_of_host(o->key, host))
+            continue;
+        uint64_t opens = opens_at(o);
+        tell(arg,
+             &(struct origin_report){
+                 .origin = o->key,
+                 .state = health_at(&o->health, now),
+                 .in_flight = o->active,
+                 .limit = limit_of(o, now),
+                 .queued = o->queued,
+                 .next_start_in_ms = opens > now ? (opens - now + NS_PER_MS - 1) / NS_PER_MS : 0,
+                 .failures = o->health.failures,
+                 .refusals = o->health.refusals,
+             });
+    }
 }

@@ -1,6 +1,16 @@
 /*
- * Whose turn it is: how many fetches are under way in all and at each origin. What has to wait,
- * waits here and never inside libcurl, where waiting transfers cost time.
+ * Whose turn it is. Everything that waits to be fetched waits here, never inside libcurl, where
+ * waiting transfers cost time.
+ *
+ *     flow (a batch) ─┬─ lane (its URLs at one origin) ─┬─ URLs of its plan, not begun yet
+ *                     ├─ lane                           └─ tickets: redirects, retries
+ *                     └─ lane
+ *     origin ─── the lanes that wait for it; how it fares (health), when it may be asked next
+ *
+ * A turn is given to the flows in rotation, within a flow to its lanes in rotation, and at an
+ * origin to the lanes that wait for it in rotation. So a batch of a million URLs of one origin
+ * keeps no other batch and no other origin from theirs. What a turn costs depends neither on how
+ * many URLs wait nor on how many origins.
  *
  * Loop thread only.
  */
@@ -8,43 +18,32 @@
 #define SKIMD_FETCH_SCHEDULE_H
 
 #include "core/async/future.h"
+#include "core/base/bytes.h"
 #include "core/base/list.h"
+#include "core/fetch/address.h"
+#include "core/fetch/health.h"
+#include "core/fetch/plan.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct schedule;
-struct origin_queue;
+struct flow;
+struct lane;
 
-/* A fetch's place, embedded in its frame; all zero: none. */
-struct ticket {
-    struct origin_queue *origin;
-    struct list link; /* in the origin's queue, until it has its turn */
-    promise *promise;
-    unsigned per_origin;
-    bool granted;
+struct schedule_options {
+    unsigned concurrency; /* turns at a time, in all */
+    unsigned per_origin;  /* and at one origin */
+    uint64_t delay_ms;    /* between two turns at an origin */
+    size_t hold_bytes;    /* no turn is given while more are held: schedule_hold() */
 };
 
-/*
- * At most `concurrency` turns at a time, and none while more than `hold_bytes` are held (see
- * schedule_hold). NULL when memory is exhausted.
- */
-struct schedule *schedule_new(unsigned concurrency, size_t hold_bytes);
+/* NULL when memory is exhausted. */
+struct schedule *schedule_new(const struct schedule_options *options);
 
-/* No ticket may be left. NULL is fine. Returns NULL. */
+/* No flow may be left. NULL is fine. Returns NULL. */
 struct schedule *schedule_free(struct schedule *s);
-
-/*
- * Asks for a turn at `origin` (copied), where at most `per_origin` may be under way. The future is
- * ok when the turn has come. Whatever becomes of it, end with schedule_leave, which gives the turn
- * or the place in the queue back. Turns are given to origins in rotation, within an origin in
- * order.
- */
-future *schedule_enter(struct schedule *s, struct ticket *t, const char *origin,
-                       unsigned per_origin);
-
-/* Gives the turn, or the place in the queue, back. Nothing happens for a ticket without either. */
-void schedule_leave(struct schedule *s, struct ticket *t);
 
 /* Accounts for memory that fetched bodies take (change > 0) or gave back (< 0). */
 void schedule_hold(struct schedule *s, ptrdiff_t change);
@@ -52,5 +51,116 @@ void schedule_hold(struct schedule *s, ptrdiff_t change);
 /* Turns that are taken now, and tickets that wait. */
 size_t schedule_active(const struct schedule *s);
 size_t schedule_waiting(const struct schedule *s);
+
+/* -- turns ------------------------------------------------------------------------------------- */
+
+/*
+ * A fetch's place in a queue, and then its turn; all zero: neither. It may be moved to another
+ * place in memory while it is no waiting ticket.
+ */
+struct ticket {
+    struct lane *lane;
+    struct list link; /* in lane.tickets, until it has its turn */
+    promise *promise;
+    uint64_t asked_ns; /* when it was asked for: for a plan's URL, when the flow began */
+    uint64_t begun_ns; /* when the turn came; 0: it has not */
+};
+
+/* How the time at an origin ended: what it tells of the origin's health. */
+enum turn_end {
+    TURN_UNUSED,   /* tells nothing */
+    TURN_ANSWERED, /* with anything but: */
+    TURN_REFUSED,  /* 429 or 503 */
+    TURN_FAILED,   /* the origin could not be reached, or did not answer */
+};
+
+/*
+ * Asks for a turn of `flow` at `origin` (copied). The future is ok when the turn has come; it fails
+ * with FETCH_HOST_UNAVAILABLE (the detail is a text) when the origin is given up. Whatever becomes
+ * of it, end with schedule_leave.
+ */
+future *schedule_enter(struct flow *flow, struct ticket *t, const char *origin);
+
+/*
+ * Gives the turn, or the place in the queue, back; nothing happens for a ticket without either.
+ * `retry_after_s` (0: none) counts with TURN_REFUSED. True: the turn's origin is given up by now,
+ * so that asking it again would fail at once.
+ */
+bool schedule_leave(struct ticket *t, enum turn_end end, uint64_t retry_after_s);
+
+/* Whether the ticket's turn is one at `origin`. */
+bool schedule_is_at(const struct ticket *t, const char *origin);
+
+/* True when others wait for, or are at, the origin of this turn. */
+bool schedule_has_company(const struct ticket *t);
+
+/* What the flow's admission to the origin of this turn gave (flow_options.ask). Borrowed. */
+const future *schedule_admission(const struct ticket *t);
+
+/* The address of the origin that was found to answer; to be kept with it. */
+struct address *schedule_address(const struct ticket *t);
+
+/* -- flows ------------------------------------------------------------------------------------- */
+
+/* Everything is borrowed until flow_free(). Functions may be NULL. */
+struct flow_options {
+    unsigned per_origin; /* turns of this flow at one origin; the schedule's own limit holds too */
+    uint64_t delay_ms;   /* between two turns of this flow at an origin, at least */
+    /*
+     * Asked before the flow's first turn at an origin, and again when ADMISSION_MS are over: no
+     * turn comes there until the future is settled, however it is. delay_ms: the pause between two
+     * turns that follows from it.
+     */
+    future *(*ask)(void *arg, const char *origin);
+    uint64_t (*ask_delay_ms)(void *arg, const future *admission);
+    void *ask_arg;
+
+    struct plan *plan; /* NULL: nothing but tickets. It is used up */
+    size_t window;     /* URLs of the plan that are begun and have not ended */
+    plan_url_fn *url;
+    /*
+     * The turn of URL `index` has come: `t`, which begin() takes over, or a ticket without a turn
+     * where there is none to be had (no origin can be read off the URL, the origin is given up...):
+     * the fetch will find out. flow_ended() must follow.
+     */
+    void (*begin)(void *arg, size_t index, struct ticket *t);
+    void *arg;
+};
+
+enum { ADMISSION_MS = 3600000 };
+
+/* NULL when memory is exhausted. Copies `options`. */
+struct flow *flow_new(struct schedule *s, const struct flow_options *options);
+
+/*
+ * Begins with the plan. Ok when all of its URLs were begun and have ended, or after flow_close()
+ * those that were begun. Once.
+ */
+future *flow_run(struct flow *f);
+
+/* One of those begun has ended. */
+void flow_ended(struct flow *f);
+
+/* Begins no more. Tickets go on. */
+void flow_close(struct flow *f);
+
+/* When flow_run() has settled and no ticket is left. NULL is fine. Returns NULL. */
+struct flow *flow_free(struct flow *f);
+
+/* -- reports ----------------------------------------------------------------------------------- */
+
+struct origin_report {
+    const char *origin; /* "https://a.example:443" */
+    enum health_state state;
+    unsigned in_flight, limit;
+    size_t queued;             /* URLs and redirects that wait for it; not those whose batch has not
+                                  come to this origin yet */
+    uint64_t next_start_in_ms; /* 0: now */
+    unsigned failures, refusals;
+};
+
+/* Tells of every origin of this host (a name or address, without brackets) that is known. */
+void schedule_report(const struct schedule *s, struct bytes host,
+                     void (*tell)(void *arg, const struct origin_report *report), void *arg);
 
 #endif

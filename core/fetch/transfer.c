@@ -17,7 +17,6 @@ struct transfer {
     promise *promise; /* NULL: idle */
     struct held_response *held;
     struct transfer_request request;
-    curl_off_t announced; /* the body's length; -1: not known */
     bool head_read, unwanted, too_large, reached, stopped;
     char message[CURL_ERROR_SIZE];
 };
@@ -33,32 +32,33 @@ static bool begin_body(struct transfer *t, size_t length)
     t->head_read = true;
     if (!response_read_head(r, t->handle.easy))
         return false;
-    t->announced = response_announced_length(t->handle.easy);
     t->unwanted = q->wants_type && !q->wants_type(r->content_type);
     if (t->unwanted) {
-        t->stopped = t->announced < 0 || t->announced > UNWANTED_READ_MAX;
-    } else if (t->announced > 0) {
+        t->stopped = r->announced_bytes < 0 || r->announced_bytes > UNWANTED_READ_MAX;
+    } else if (r->announced_bytes > 0) {
         /* CURLOPT_MAXFILESIZE would not wait for the type. */
-        t->too_large = (uint64_t)t->announced > q->max_body_bytes;
+        t->too_large = (uint64_t)r->announced_bytes > q->max_body_bytes;
         if (!t->too_large)
-            buffer_reserve(&r->body, (size_t)t->announced);
+            buffer_reserve(&r->body, (size_t)r->announced_bytes);
     }
-    if (t->announced < 0 || (uint64_t)t->announced > length)
+    if (r->announced_bytes < 0 || (uint64_t)r->announced_bytes > length)
         handle_watch_speed(&t->handle, &t->engine->options);
     return true;
 }
 
-static void look_at_body(struct transfer *t)
+/* False: the transfer ends here, as more is not wanted. */
+static bool look_at_body(struct transfer *t)
 {
     struct transfer_watch *watch = t->request.watch;
     const struct response *r = &t->held->response;
 
     if (!watch || t->reached || r->body.len < watch->at_bytes)
-        return;
-    if (t->announced >= 0 && r->body.len >= (uint64_t)t->announced)
-        return;
+        return true;
+    if (r->announced_bytes >= 0 && r->body.len >= (uint64_t)r->announced_bytes)
+        return true;
     t->reached = true;
-    watch->reached(watch, r);
+    t->stopped = !watch->reached(watch, r);
+    return !t->stopped;
 }
 
 static size_t on_body(char *data, size_t one, size_t length, void *arg)
@@ -85,8 +85,7 @@ static size_t on_body(char *data, size_t one, size_t length, void *arg)
         return CURL_WRITEFUNC_ERROR;
     r->body_bytes += length;
     held->hold(held->hold_arg, (ptrdiff_t)length);
-    look_at_body(t);
-    return length;
+    return look_at_body(t) ? length : CURL_WRITEFUNC_ERROR;
 }
 
 /* -- ending ------------------------------------------------------------------------------------ */
@@ -296,7 +295,6 @@ static bool prepare(struct transfer *t, const struct transfer_request *request)
 {
     t->request = *request;
     route_begin(&t->route, request->address, request->socket);
-    t->announced = -1;
     t->head_read = t->unwanted = t->too_large = t->reached = t->stopped = false;
     t->message[0] = '\0';
     t->held = response_new(&t->engine->options, go_on, t);

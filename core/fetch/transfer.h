@@ -29,11 +29,12 @@ struct response {
     struct bytes location;                       /* of a 3xx */
     struct bytes http_version;                   /* "1.1", "2" */
     char remote_ip[48];
-    bool has_retry_after;   /* looked for in answers that are no success */
-    uint64_t retry_after_s; /* seconds from now, of either form (RFC 9110 section 10.2.3) */
-    struct buffer body;     /* as received: still in its content codings */
-    uint64_t body_bytes;    /* so many came; more than body.len where the type was not wanted */
-    bool stopped;           /* the transfer was ended before the body was (wants_type, watch) */
+    bool has_retry_after;    /* looked for in answers that are no success */
+    uint64_t retry_after_s;  /* seconds from now, of either form (RFC 9110 section 10.2.3) */
+    struct buffer body;      /* as received: still in its content codings */
+    int64_t announced_bytes; /* the body's length; -1: none was announced */
+    uint64_t body_bytes;     /* so many came; more than body.len where the type was not wanted */
+    bool stopped;            /* the transfer was ended before the body was (wants_type, watch) */
     struct transfer_timing timing;
     /* private */
     struct buffer text; /* where the fields above lie */
@@ -54,11 +55,13 @@ struct transfer_watch {
     size_t at_bytes; /* of the body */
     /*
      * Called once, when so much is there and it is not known that this is all: `so_far` has the
-     * head and what came of the body, borrowed for the call. It may start tasks; it must not call
-     * transfer_stop(), nor start or cancel a transfer: libcurl is at work. Never called for a body
-     * that is not wanted.
+     * head and what came of the body, borrowed for the call. False: that is enough, the transfer
+     * ends as by transfer_stop(). It may start tasks; it must not call transfer_stop(), nor start
+     * or cancel a transfer: libcurl is at work. Never called for a body that is not wanted.
      */
-    void (*reached)(struct transfer_watch *watch, const struct response *so_far);
+    bool (*reached)(struct transfer_watch *watch, const struct response *so_far);
+    /* Called by fetch() when it will not use the watch any more; NULL: the owner knows by itself. */
+    void (*release)(struct transfer_watch *watch);
     struct transfer *transfer; /* private; NULL: none under way */
 };
 
@@ -74,8 +77,9 @@ struct transfer_request {
     const struct header_list *headers; /* NULL: none */
     unsigned timeout_ms;
     size_t max_body_bytes;
+    bool identity; /* content codings are not asked for */
     bool insecure; /* whatever the certificate. Connections are not shared with those that care */
-    bool last;     /* nothing more waits for this origin: the connection is not kept */
+    bool last;     /* nothing more waits for this origin: its connection makes room for others */
     /* Whether a body of this Content-Type (empty: none) is of use; NULL: every one is. One that is
      * not is not kept, and not waited for where it is longer than UNWANTED_READ_MAX. */
     bool (*wants_type)(struct bytes content_type);

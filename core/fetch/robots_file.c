@@ -1,0 +1,308 @@
+#include "core/fetch/robots_file.h"
+
+#include "core/async/combine.h"
+#include "core/async/loop.h"
+#include "core/async/task.h"
+#include "core/base/clock.h"
+#include "core/fetch/origin.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    REDIRECTS = 5, /* RFC 9309 section 2.3.1.2 */
+    TIMEOUT_MS = 30000,
+    RETRIES = 1,
+    DAY_MS = 86400000,
+    LIFETIME_LEAST_MS = 300000,
+    LIFETIME_UNREACHABLE_MS = 300000,
+    LIFETIME_UNANSWERED_MS = 60000,
+    FILES_MOST = 16384,
+    BYTES_MOST = 64 << 20,
+    ENTRY_BYTES = 512, /* of one that has no rules, about */
+};
+
+struct entry {
+    UT_hash_handle hh;
+    struct list link; /* in robots_files.recent; the oldest first */
+    struct robots_files *all;
+    future *file;
+    uint64_t expires_ns; /* CLOCK_NEVER while it is fetched */
+    size_t size;
+    char origin[];
+};
+
+struct robots_files {
+    struct fetcher *fetcher;
+    struct scope *scope;
+    struct fetch_options options;
+    struct entry *table;
+    struct list recent;
+    size_t count, bytes;
+};
+
+/* -- entries ----------------------------------------------------------------------------------- */
+
+static void entry_free(struct entry *e)
+{
+    struct robots_files *all = e->all;
+
+    HASH_DEL(all->table, e);
+    list_remove(&e->link);
+    all->count--;
+    all->bytes -= e->size;
+    future_drop(e->file);
+    free(e);
+}
+
+static bool is_under_way(const struct entry *e)
+{
+    return e->expires_ns == CLOCK_NEVER;
+}
+
+/* Those that are under way are as few as the fetches that can be. */
+static void make_room(struct robots_files *all)
+{
+    LIST_FOR (link, &all->recent) {
+        struct entry *e = CONTAINER_OF(link, struct entry, link);
+        if (all->count < FILES_MOST && all->bytes < BYTES_MOST)
+            return;
+        if (!is_under_way(e))
+            entry_free(e);
+    }
+}
+
+static struct entry *entry_new(struct robots_files *all, const char *origin)
+{
+    size_t length = strlen(origin);
+    struct entry *e = calloc(1, sizeof *e + length + 1);
+
+    if (!e)
+        return NULL;
+    memcpy(e->origin, origin, length);
+    e->all = all;
+    e->expires_ns = CLOCK_NEVER;
+    e->size = ENTRY_BYTES;
+    HASH_ADD(hh, all->table, origin[0], length, e);
+    if (!e->hh.tbl) {
+        free(e);
+        return NULL;
+    }
+    list_push_back(&all->recent, &e->link);
+    all->count++;
+    all->bytes += e->size;
+    return e;
+}
+
+/* -- what an answer means ---------------------------------------------------------------------- */
+
+static void file_free(void *value)
+{
+    struct robots_file *file = value;
+
+    robots_free(file->rules);
+    free(file);
+}
+
+/* The lifetime that Cache-Control asks for (RFC 9111 section 5.2.2.1), within our bounds. */
+static uint64_t lifetime_ms(const struct response *r)
+{
+    struct bytes rest = r->cache_control;
+    uint64_t s = DAY_MS / 1000;
+
+    while (rest.len > 0) {
+        struct bytes value = bytes_trim(bytes_split(&rest, ','));
+        struct bytes name = bytes_trim(bytes_split(&value, '='));
+        if (bytes_equal_nocase(name, BYTES("no-cache")) ||
+            bytes_equal_nocase(name, BYTES("no-store")))
+            s = 0;
+        if (!bytes_equal_nocase(name, BYTES("max-age")) || value.len == 0 || value.len > 9)
+            continue;
+        uint64_t number = 0;
+        for (size_t i = 0; i < value.len && value.ptr[i] >= '0' && value.ptr[i] <= '9'; i++)
+            number = number * 10 + (uint64_t)(value.ptr[i] - '0');
+        s = number < s ? number : s;
+    }
+    return s * 1000 > LIFETIME_LEAST_MS ? s * 1000 : LIFETIME_LEAST_MS;
+}
+
+static struct robots *disallow_all(void)
+{
+    return robots_parse(BYTES("User-agent: *\nDisallow: /\n"));
+}
+
+/* False when memory is exhausted. */
+static bool read_answer(struct robots_file *file, const struct fetch_page *page,
+                        uint64_t *ret_lifetime_ms)
+{
+    const struct response *r = page->response;
+    struct bytes text = buffer_bytes(&r->body);
+
+    if (r->http_status == 429 || r->http_status >= 500) {
+        *ret_lifetime_ms = LIFETIME_UNREACHABLE_MS;
+        file->rules = disallow_all();
+        return file->rules;
+    }
+    *ret_lifetime_ms = lifetime_ms(r);
+    if (r->http_status / 100 != 2)
+        return true;
+    if (text.len > ROBOTS_BYTES_MAX + 1) /* one more, so that it is seen to go on */
+        text.len = ROBOTS_BYTES_MAX + 1;
+    file->rules = robots_parse(text);
+    return file->rules;
+}
+
+static bool read_failure(struct robots_file *file, const future *page, uint64_t *ret_lifetime_ms)
+{
+    const struct fetch_failure *failure = future_value(page);
+    int code = future_error(page);
+
+    *ret_lifetime_ms = LIFETIME_UNANSWERED_MS;
+    if (code == FETCH_TOO_MANY_REDIRECTS) {
+        *ret_lifetime_ms = DAY_MS;
+        return true;
+    }
+    file->code = code > 0 ? code : FETCH_INTERNAL;
+    file->failure.retryable = failure && failure->retryable;
+    snprintf(file->failure.message, sizeof file->failure.message, "robots.txt: %.200s",
+             failure ? failure->message : fetch_code_message(code));
+    return true;
+}
+
+/* -- the task ---------------------------------------------------------------------------------- */
+
+struct robots_frame {
+    struct entry *entry; /* stays as long as it is under way */
+    char *url;
+    struct transfer_watch watch;
+    future *page;
+};
+
+/* Enough has come of a file that is longer than what is read of one. */
+static bool long_enough(struct transfer_watch *watch, const struct response *so_far)
+{
+    (void)watch;
+    (void)so_far;
+    return false;
+}
+
+static future *get(struct robots_frame *s)
+{
+    struct robots_files *all = s->entry->all;
+
+    if (asprintf(&s->url, "%s/robots.txt", s->entry->origin) < 0) {
+        s->url = NULL;
+        return future_out_of_memory();
+    }
+    s->watch = (struct transfer_watch){.at_bytes = ROBOTS_BYTES_MAX + 1, .reached = long_enough};
+    return fetch(all->fetcher, &(struct fetch_request){
+                                   .url = bytes_cstr(s->url),
+                                   .options = &all->options,
+                                   .watch = &s->watch,
+                               });
+}
+
+static void remember(struct entry *e, const struct robots_file *file, uint64_t for_ms)
+{
+    size_t size = file->rules ? robots_size(file->rules) : 0;
+
+    e->expires_ns = clock_after_ms(loop_now_ns(), for_ms);
+    e->size += size;
+    e->all->bytes += size;
+}
+
+static int robots_step(task *t, void *frame)
+{
+    struct robots_frame *s = frame;
+    struct robots_file *file;
+    uint64_t lifetime = 0;
+    bool complete;
+
+    BEGIN(t);
+    AWAIT(t, s->page, get(s));
+    file = calloc(1, sizeof *file);
+    if (!file)
+        return -ENOMEM;
+    complete = future_ok(s->page) ? read_answer(file, future_value(s->page), &lifetime)
+                                  : read_failure(file, s->page, &lifetime);
+    if (!complete) {
+        file_free(file);
+        return -ENOMEM;
+    }
+    remember(s->entry, file, lifetime);
+    task_return(t, file, file_free);
+    END(t);
+}
+
+static void robots_drop(void *frame)
+{
+    struct robots_frame *s = frame;
+
+    if (is_under_way(s->entry)) /* it failed, or was cancelled: the next one asks anew */
+        s->entry->expires_ns = 0;
+    future_drop(s->page);
+    free(s->url);
+}
+
+TASK(robots_task, ON_LOOP, sizeof(struct robots_frame), .step = robots_step, .drop = robots_drop);
+
+/* -- the files --------------------------------------------------------------------------------- */
+
+struct robots_files *robots_files_new(struct fetcher *f, struct scope *scope,
+                                      const char *user_agent)
+{
+    struct robots_files *all = calloc(1, sizeof *all);
+
+    if (!all)
+        return NULL;
+    all->fetcher = f;
+    all->scope = scope;
+    all->options = (struct fetch_options){
+        .timeout_ms = TIMEOUT_MS,
+        .max_page_bytes = 4 * ROBOTS_BYTES_MAX, /* it is stopped before */
+        .max_redirects = REDIRECTS,
+        .retries = RETRIES,
+        .user_agent = user_agent,
+        .identity = true, /* nothing is inflated outside the sandbox */
+    };
+    list_init(&all->recent);
+    return all;
+}
+
+struct robots_files *robots_files_free(struct robots_files *all)
+{
+    if (!all)
+        return NULL;
+    while (!list_empty(&all->recent))
+        entry_free(CONTAINER_OF(all->recent.next, struct entry, link));
+    free(all);
+    return NULL;
+}
+
+future *robots_file_ask(struct robots_files *all, const char *origin)
+{
+    struct entry *e;
+    size_t length = strlen(origin);
+
+    HASH_FIND(hh, all->table, origin, length, e);
+    if (e && loop_now_ns() >= e->expires_ns) {
+        entry_free(e);
+        e = NULL;
+    }
+    if (!e) {
+        make_room(all);
+        e = entry_new(all, origin);
+        if (!e)
+            return future_out_of_memory();
+        e->file = task_start_in(all->scope, &robots_task, &(struct robots_frame){.entry = e});
+    }
+    return future_shield(e->file);
+}
+
+const struct robots_file *robots_file_of(const future *asked)
+{
+    const future *file = future_ok(asked) ? future_value(asked) : NULL;
+
+    return file ? future_value(file) : NULL;
+}

@@ -1,0 +1,46 @@
+/*
+ * The robots.txt of each origin: fetched once, kept for its lifetime (RFC 9309 sections 2.3 and
+ * 2.4).
+ *
+ *     answer              what holds for the origin              for how long
+ *     2xx                 what it says                           Cache-Control max-age, 5 min to 24
+ * h; without it 24 h 4xx but 429,        everything is allowed ("unavailable")  the same redirects
+ * too many 429, 5xx            nothing is ("unreachable")             5 min no answer nothing is;
+ * URLs fail as it did        1 min
+ *
+ * Loop thread only.
+ */
+#ifndef SKIMD_FETCH_ROBOTS_FILE_H
+#define SKIMD_FETCH_ROBOTS_FILE_H
+
+#include "core/async/future.h"
+#include "core/async/scope.h"
+#include "core/fetch/fetch.h"
+#include "core/fetch/robots.h"
+
+struct robots_files;
+
+/* The value of robots_file(). */
+struct robots_file {
+    struct robots *rules; /* NULL: none, everything is allowed */
+    int code;             /* 0, or why it could not be read: an enum fetch_code for the URLs */
+    struct fetch_failure failure; /* with a code */
+};
+
+/* Fetches are tasks of `scope`, as `user_agent`. NULL when memory is exhausted. */
+struct robots_files *robots_files_new(struct fetcher *f, struct scope *scope,
+                                      const char *user_agent);
+
+/* When the scope has ended. NULL is fine. Returns NULL. */
+struct robots_files *robots_files_free(struct robots_files *all);
+
+/*
+ * Asks for that of `origin` ("https://a.example:443"). Those who ask at the same time share one
+ * fetch; cancelling gives up the wait only.
+ */
+future *robots_file_ask(struct robots_files *all, const char *origin);
+
+/* What came of it; NULL when nothing did (no memory, cancelled). Borrowed from the future. */
+const struct robots_file *robots_file_of(const future *asked);
+
+#endif

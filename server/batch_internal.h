@@ -1,0 +1,35 @@
+/* What batch.c and item.c share: a batch. Nobody else includes it. Loop thread only. */
+#ifndef SKIMD_SERVER_BATCH_INTERNAL_H
+#define SKIMD_SERVER_BATCH_INTERNAL_H
+
+#include "server/batch.h"
+#include "server/intake.h"
+#include "server/options.h"
+#include "server/stream.h"
+#include "server/twins.h"
+
+struct batch {
+    struct batches *all;
+    struct list link;   /* in all->running */
+    struct exchange *x; /* until the answer begins */
+    struct batch_options options;
+    struct fetch_options fetch;
+    struct robots_policy robots;
+    struct url_list urls;
+    struct plan plan;
+    struct twins twins;
+    struct scope *scope;
+    struct flow *flow;
+    struct stream *stream;
+    uint64_t number; /* counts the batches of this daemon; on its log lines */
+    uint64_t started_ns;
+    bool client_gone, shut_down;
+};
+
+/*
+ * Begins URL `index` of the batch, whose turn `t` (taken over) has come: a task in the batch's
+ * scope, which tells the batch's flow when it ends. For flow_options.begin.
+ */
+void item_begin(void *batch, size_t index, struct ticket *t);
+
+#endif

@@ -1,0 +1,151 @@
+#include "server/early.h"
+
+#include "core/async/task.h"
+#include "parsers/parse_page.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Its item holds it, the fetch as long as it may look, and the task that parses. */
+struct early {
+    unsigned references;
+    struct transfer_watch watch;
+    struct scope *scope;
+    struct page_request request;
+    future *source; /* of the request's bytes */
+    future *parse;
+};
+
+static void release(struct early *e)
+{
+    if (--e->references > 0)
+        return;
+    future_drop(e->source);
+    future_drop(e->parse);
+    free(e);
+}
+
+/* -- the parse --------------------------------------------------------------------------------- */
+
+struct early_frame {
+    struct early *early;
+};
+
+static int early_step(task *t, void *frame)
+{
+    struct early *e = ((struct early_frame *)frame)->early;
+
+    BEGIN(t);
+    AWAIT(t, e->parse, parse_page(e->source, &e->request));
+    future_error(e->parse); /* a failure is no loss: the whole page will have it, too */
+    future *facts = early_facts(e);
+    if (facts)
+        transfer_stop(&e->watch);
+    future_drop(facts);
+    END(t);
+}
+
+static void early_task_drop(void *frame)
+{
+    release(((struct early_frame *)frame)->early);
+}
+
+TASK(early_task, ON_LOOP, sizeof(struct early_frame), .step = early_step, .drop = early_task_drop);
+
+/* -- the look ---------------------------------------------------------------------------------- */
+
+static bool is_worth_it(const struct response *r)
+{
+    bool is_hop = r->http_status / 100 == 3 && r->location.len > 0;
+
+    if (is_hop)
+        return false;
+    if (bytes_equal(r->http_version, BYTES("2")))
+        return true;
+    return r->announced_bytes < 0 ||
+           (uint64_t)r->announced_bytes >= r->body_bytes + EARLY_LEFT_BYTES;
+}
+
+static struct bytes copy_to(char **to, struct bytes from)
+{
+    struct bytes copy = bytes_of(*to, from.len);
+
+    if (from.len > 0)
+        memcpy(*to, from.ptr, from.len);
+    *to += from.len;
+    return copy;
+}
+
+/* Copies what is to be parsed, as a parse may outlive the response. False: no memory. */
+static bool take_beginning(struct early *e, const struct response *r)
+{
+    char *copy = malloc(r->body.len + r->content_encoding.len + r->content_type.len + 1);
+    promise *p = copy ? promise_new(&e->source) : NULL;
+    char *to = copy;
+
+    if (!p) {
+        free(copy);
+        return false;
+    }
+    e->request.body = copy_to(&to, buffer_bytes(&r->body));
+    e->request.content_encoding = copy_to(&to, r->content_encoding);
+    e->request.content_type = copy_to(&to, r->content_type);
+    e->request.is_prefix = true;
+    promise_resolve(p, copy, free);
+    promise_drop(p);
+    return true;
+}
+
+/* The transfer goes on meanwhile. */
+static bool reached(struct transfer_watch *watch, const struct response *so_far)
+{
+    struct early *e = CONTAINER_OF(watch, struct early, watch);
+
+    if (e->source || !is_worth_it(so_far) || !take_beginning(e, so_far))
+        return true;
+    e->references++;
+    future_drop(task_start_in(e->scope, &early_task, &(struct early_frame){e}));
+    return true;
+}
+
+static void on_release(struct transfer_watch *watch)
+{
+    release(CONTAINER_OF(watch, struct early, watch));
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+
+struct early *early_new(struct scope *scope, const struct page_request *limits)
+{
+    struct early *e = malloc(sizeof *e);
+
+    if (e)
+        *e = (struct early){
+            .references = 1,
+            .watch = {.at_bytes = EARLY_BYTES, .reached = reached, .release = on_release},
+            .scope = scope,
+            .request = *limits,
+        };
+    return e;
+}
+
+struct transfer_watch *early_watch(struct early *e)
+{
+    e->references++;
+    return &e->watch;
+}
+
+future *early_facts(const struct early *e)
+{
+    if (!e->parse || !future_ok(e->parse))
+        return NULL;
+    const struct parsed_page *parsed = future_value(e->parse);
+    return parsed->facts.settled ? future_ref(e->parse) : NULL;
+}
+
+struct early *early_drop(struct early *e)
+{
+    if (e)
+        release(e);
+    return NULL;
+}

@@ -1,0 +1,42 @@
+/*
+ * Early stop: while the body of a page comes, its beginning is parsed; when that answers all that
+ * was asked of the page, what is left of the body is not downloaded.
+ *
+ *     transfer ── EARLY_BYTES are there, and much is left ──▶ parse_page of the beginning
+ *        │                                                         │ settled: it is the answer
+ *        ◀────────────────────── stopped ──────────────────────────┘
+ *
+ * The price of it is the connection, over HTTP/1.1: closing one and opening the next costs about
+ * as much as receiving EARLY_LEFT_BYTES. So it is only done where so much is left, or nobody knows
+ * how much.
+ *
+ * Loop thread only.
+ */
+#ifndef SKIMD_SERVER_EARLY_H
+#define SKIMD_SERVER_EARLY_H
+
+#include "core/async/scope.h"
+#include "core/fetch/fetch.h"
+#include "parsers/page.h"
+
+struct early;
+
+enum { EARLY_BYTES = 32 << 10, EARLY_LEFT_BYTES = 256 << 10 };
+
+/*
+ * Makes one for a page that will be parsed with the limits of `limits` (the rest of it does not
+ * matter), by a task of `scope`, which must outlive the page's fetch. NULL when memory is
+ * exhausted: then the page is read to its end.
+ */
+struct early *early_new(struct scope *scope, const struct page_request *limits);
+
+/* For the page's fetch, which gives it back by its `release`. Once. */
+struct transfer_watch *early_watch(struct early *e);
+
+/* The parse_page() future that has all the facts, a reference for the caller; NULL: none has. */
+future *early_facts(const struct early *e);
+
+/* NULL is fine. Returns NULL. */
+struct early *early_drop(struct early *e);
+
+#endif
