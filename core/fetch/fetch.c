@@ -19,7 +19,7 @@
 enum {
     /* libcurl's cost of a transfer grows with the connections of its multi handle, so there are
      * several, and an origin keeps to one of them. */
-    ENGINES = 4,
+    ENGINES = 8,
     BACKOFF_FIRST_MS = 250,
     FAIR_WAIT_MS = 5000, /* who waited less for an answer cannot say that the host is dead */
 

@@ -6,6 +6,7 @@
 
 /* We undo these in the workers, not here. */
 #define CONTENT_CODINGS "gzip, deflate, br, zstd"
+#define AGENT_NAME      "User-Agent: "
 
 static long http_version(void)
 {
@@ -52,7 +53,6 @@ static CURLcode set_constant_options(CURL *c, const struct engine *e)
     SET(CURLOPT_PROXY, e->options.proxy ? e->options.proxy : "");
     SET(CURLOPT_NOPROXY, "");
     SET(CURLOPT_HTTP_VERSION, http_version());
-    SET(CURLOPT_ACCEPT_ENCODING, CONTENT_CODINGS);
     SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)e->options.connect_timeout_ms);
     SET(CURLOPT_BUFFERSIZE, (long)e->options.receive_buffer_bytes);
@@ -73,19 +73,30 @@ void handle_close(struct handle *h)
 {
     if (h->easy)
         curl_easy_cleanup(h->easy);
-    free(h->user_agent);
+    free(h->agent.data);
 }
 
-static CURLcode set_user_agent(struct handle *h, const char *user_agent)
+/*
+ * Our own fields stand in a list before the caller's, which is cheaper than libcurl's options for
+ * them: those are formatted twice for each request. libcurl borrows the list, so the entries may
+ * be changed in place.
+ */
+static CURLcode set_headers(struct handle *h, const struct transfer_request *request)
 {
-    if (h->user_agent && strcmp(h->user_agent, user_agent) == 0)
+    static char codings[] = "Accept-Encoding: " CONTENT_CODINGS;
+    struct curl_slist *theirs = request->headers ? request->headers->lines : NULL;
+    size_t name = strlen(AGENT_NAME);
+
+    h->codings = (struct curl_slist){.data = codings, .next = theirs};
+    h->agent.next = request->identity ? theirs : &h->codings;
+    if (h->agent.data && strcmp(h->agent.data + name, request->user_agent) == 0)
         return CURLE_OK;
-    char *copy = strdup(user_agent);
-    if (!copy)
+    char *text;
+    if (asprintf(&text, AGENT_NAME "%s", request->user_agent) < 0)
         return CURLE_OUT_OF_MEMORY;
-    free(h->user_agent);
-    h->user_agent = copy;
-    return curl_easy_setopt(h->easy, CURLOPT_USERAGENT, copy);
+    free(h->agent.data);
+    h->agent.data = text;
+    return curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, &h->agent);
 }
 
 /*
@@ -143,7 +154,6 @@ void handle_watch_speed(struct handle *h, const struct engine_options *options)
 bool handle_prepare(struct handle *h, const struct engine *e,
                     const struct transfer_request *request)
 {
-    const struct curl_slist *headers = request->headers ? request->headers->lines : NULL;
     /* Connections to a proxy are of use to others, but for those that lead through it. */
     bool last =
         request->last && engine_is_crowded(e) && (!e->options.proxy || request->target->is_tls);
@@ -152,24 +162,18 @@ bool handle_prepare(struct handle *h, const struct engine *e,
 
     SET(CURLOPT_CURLU, request->target->handle);
     if (rc == CURLE_OK)
-        rc = set_user_agent(h, request->user_agent);
+        rc = set_headers(h, request);
     if (rc == CURLE_OK)
         rc = set_pin(h, request->address);
     if (rc == CURLE_OK)
         rc = set_insecure(h, request->insecure);
-    if (h->headers != headers)
-        SET(CURLOPT_HTTPHEADER, headers);
     if (h->timeout_ms != request->timeout_ms)
         SET(CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
-    if (h->identity != request->identity)
-        SET(CURLOPT_ACCEPT_ENCODING, request->identity ? NULL : CONTENT_CODINGS);
     if (h->last != last)
         SET(CURLOPT_FORBID_REUSE, last ? 1L : 0L);
     if (rc == CURLE_OK && h->watches_speed)
         rc = set_speed_limit(h, 0, 0);
-    h->headers = headers;
     h->timeout_ms = request->timeout_ms;
-    h->identity = request->identity;
     h->last = last;
     return rc == CURLE_OK;
 }

@@ -13,10 +13,10 @@
 struct handle {
     CURL *easy;
     /* what it was told last */
-    char *user_agent;
-    const struct curl_slist *headers; /* only compared; may be gone */
+    struct curl_slist agent,
+        codings; /* the first entries of CURLOPT_HTTPHEADER; agent.data is ours */
     unsigned timeout_ms;
-    bool is_pinned, identity, insecure, last, watches_speed;
+    bool is_pinned, insecure, last, watches_speed;
     struct curl_slist pin; /* the one entry of CURLOPT_CONNECT_TO, which libcurl only borrows */
     char pin_text[sizeof "::[]:65535" + INET6_ADDRSTRLEN];
 };
