@@ -163,7 +163,7 @@ static void run(struct party *p)
 }
 
 /* `count` URLs of host `host`, from 1 on. */
-static void add_urls(struct party *p, char host, size_t count)
+static void add_urls(struct party *p, int host, size_t count)
 {
     for (size_t i = 1; i <= count; i++)
         snprintf(p->urls[p->count++], sizeof p->urls[0], "http://%c.example/%zu", host, i);
@@ -399,7 +399,7 @@ START_TEST(a_batch_of_many_hosts_keeps_none_of_one_host_from_its_turns)
 {
     begin_with((struct schedule_options){.concurrency = 4, .per_origin = 2});
 
-    for (char host = 'b'; host <= 'z'; host++)
+    for (int host = 'b'; host <= 'z'; host++)
         add_urls(&parties[0], host, 100);
     add_urls(&parties[1], 'a', 200);
     made(&parties[0]);
@@ -417,7 +417,7 @@ START_TEST(who_shares_an_origin_with_a_large_batch_waits_for_that_origin_only)
 {
     begin_with((struct schedule_options){.concurrency = 4, .per_origin = 1});
 
-    for (char host = 'a'; host <= 'z'; host++)
+    for (int host = 'a'; host <= 'z'; host++)
         add_urls(&parties[0], host, 50);
     add_urls(&parties[1], 'a', 60);
     made(&parties[0]);
@@ -895,7 +895,7 @@ static uint32_t dice(uint32_t sides)
     return (dice_state >> 8) % sides;
 }
 
-static size_t open_at(char host)
+static size_t open_at(int host)
 {
     size_t n = 0;
 
@@ -910,7 +910,7 @@ static void expect_order(void)
 {
     size_t turns = 0;
 
-    for (char host = 'a'; host <= 'e'; host++) {
+    for (int host = 'a'; host <= 'e'; host++) {
         size_t n = open_at(host);
         ck_assert_uint_le(n, options.per_origin);
         turns += n;

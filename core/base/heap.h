@@ -5,9 +5,9 @@
 /*
  * Sets it, for the whole process: call it in main(), before there are threads.
  *
- * Freed memory is kept, up to some 32 MiB: what goes back to the kernel between two bodies has to be
- * cleared by it again, which costs more than the fetch of a body of 100 KiB. What is larger than 2
- * MiB goes back at once. Threads share two arenas, or each would keep the memory of the largest
+ * Freed memory is kept, up to some 32 MiB: what goes back to the kernel between two bodies has to
+ * be cleared by it again, which costs more than the fetch of a body of 100 KiB. What is larger than
+ * 2 MiB goes back at once. Threads share two arenas, or each would keep the memory of the largest
  * that it ever had in its own.
  */
 void heap_configure(void);

@@ -22,13 +22,18 @@ static void stop_remembering(struct origins *all, struct origin *o)
     all->idle_count--;
 }
 
+static void forget_oldest(struct origins *all)
+{
+    struct list *link = list_pop_front(&all->idle);
+
+    all->idle_count--;
+    origin_free(all, CONTAINER_OF(link, struct origin, idle));
+}
+
 void origins_free(struct origins *all)
 {
-    while (!list_empty(&all->idle)) {
-        struct origin *o = CONTAINER_OF(all->idle.next, struct origin, idle);
-        stop_remembering(all, o);
-        origin_free(all, o);
-    }
+    while (!list_empty(&all->idle))
+        forget_oldest(all);
 }
 
 struct origin *origin_get(struct origins *all, const char *key)
@@ -73,9 +78,6 @@ void origin_put(struct origins *all, struct origin *o)
     }
     timer_clear(&o->timer); /* nobody waits */
     list_push_back(&all->idle, &o->idle);
-    if (++all->idle_count <= ORIGINS_REMEMBERED)
-        return;
-    struct origin *oldest = CONTAINER_OF(all->idle.next, struct origin, idle);
-    stop_remembering(all, oldest);
-    origin_free(all, oldest);
+    if (++all->idle_count > ORIGINS_REMEMBERED)
+        forget_oldest(all);
 }

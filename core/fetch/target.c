@@ -119,8 +119,8 @@ static struct bytes without_fragment(struct bytes text)
     return hash ? bytes_of(text.ptr, (size_t)(hash - text.ptr)) : text;
 }
 
-/* Whether libcurl's encoder would change anything: what is not ASCII, and the case of "%2f". It goes
- * byte by byte, and takes a third of the time of a parse. */
+/* Whether libcurl's encoder would change anything: what is not ASCII, and the case of "%2f". It
+ * goes byte by byte, and takes a third of the time of a parse. */
 static bool needs_encoding(const char *text)
 {
     for (; *text; text++)

@@ -60,7 +60,8 @@ struct transfer_watch {
      * or cancel a transfer: libcurl is at work. Never called for a body that is not wanted.
      */
     bool (*reached)(struct transfer_watch *watch, const struct response *so_far);
-    /* Called by fetch() when it will not use the watch any more; NULL: the owner knows by itself. */
+    /* Called by fetch() when it will not use the watch any more; NULL: the owner knows by itself.
+     */
     void (*release)(struct transfer_watch *watch);
     struct transfer *transfer; /* private; NULL: none under way */
 };

@@ -75,7 +75,8 @@ void transfer_setup(void)
     ck_assert_int_eq(curl_global_init(CURL_GLOBAL_DEFAULT), CURLE_OK);
     ck_assert_int_eq(net_parse("127.0.0.0/8", &nets[0]), 0);
     ck_assert_int_eq(net_parse("::1", &nets[1]), 0);
-    ck_assert_int_eq(guard_new(&(struct guard_options){.allow = nets, .allow_count = 2}, &guard), 0);
+    ck_assert_int_eq(guard_new(&(struct guard_options){.allow = nets, .allow_count = 2}, &guard),
+                     0);
     large_bodies_init(&large_bodies, 8);
     engine_options = (struct engine_options){
         .guard = guard,
