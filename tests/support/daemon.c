@@ -78,17 +78,26 @@ static int wait_for(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+static bool says(const struct buffer *log, const char *text)
+{
+    return log->len > 0 && memmem(log->ptr, log->len, text, strlen(text));
+}
+
 int daemon_wait(struct daemon *d)
 {
-    char rest[4096];
-    ssize_t n;
+    static const char lost_failure[] = "a failure that nobody handled";
+    struct buffer rest = {0};
+    int status;
 
-    /* Show what it said: nothing in a good run but records of batches. */
-    while ((n = read(d->log, rest, sizeof rest)) > 0)
-        if (memmem(rest, (size_t)n, "Sanitizer", 9) || memmem(rest, (size_t)n, "\"error\"", 7))
-            fwrite(rest, 1, (size_t)n, stderr);
+    read_until(d->log, &rest, "there is no such line");
     close(d->log);
-    return wait_for(d->pid);
+    /* Show what it said: nothing in a good run but records of batches. */
+    if (says(&rest, "Sanitizer") || says(&rest, "\"error\"") || says(&rest, lost_failure))
+        fwrite(rest.ptr, 1, rest.len, stderr);
+    status = wait_for(d->pid);
+    ck_assert_msg(!says(&rest, lost_failure), "it lost a failure");
+    buffer_free(&rest);
+    return status;
 }
 
 int daemon_stop(struct daemon *d)

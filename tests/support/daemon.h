@@ -25,7 +25,10 @@ struct daemon {
  */
 void daemon_start(struct daemon *ret, const char *const *arguments);
 
-/* Sends SIGTERM and waits: the exit status, or minus the signal that ended it. */
+/*
+ * Sends SIGTERM and waits: the exit status, or minus the signal that ended it. Fails the test when
+ * the log tells of a failure that nobody handled.
+ */
 int daemon_stop(struct daemon *d);
 int daemon_wait(struct daemon *d);
 
