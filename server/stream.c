@@ -142,6 +142,12 @@ static future *room(struct stream *s)
     return s->x ? exchange_room(s->x) : future_done();
 }
 
+/* It fails when the client has gone, of which on_gone() tells: nothing is to be done here. */
+static void had_room(struct pump *p)
+{
+    (void)future_ok(p->room);
+}
+
 static int pump_step(task *t, void *frame)
 {
     struct pump *p = frame;
@@ -154,6 +160,7 @@ static int pump_step(task *t, void *frame)
         while ((line = next_line(s))) {
             write_line(s, line);
             AWAIT(t, p->room, room(s));
+            had_room(p);
         }
         if (future_error(p->ready) == -EPIPE)
             break; /* closed, and empty */
@@ -165,6 +172,7 @@ static int pump_step(task *t, void *frame)
             continue;
         write_late(s, p->index);
         AWAIT(t, p->room, room(s));
+        had_room(p);
     }
     if (s->x)
         write_end(s);
