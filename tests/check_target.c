@@ -366,6 +366,9 @@ static const struct hop rfc3986[] = {
     {"http://m\xc3\xbcnchen.example/\xfc", "http://xn--mnchen-3ya.example/%fc"},
     {"http://0x7f.1/", "http://127.0.0.1/"},
     {"//2130706433/", "http://127.0.0.1/"},
+    {"//0X7F.1/X", "http://127.0.0.1/X"},
+    {"X//Y/Z", "http://a/b/c/X//Y/Z"}, /* no host, so its case stays */
+    {"?Q=http://Q/", "http://a/b/c/d;p?Q=http://Q/"},
 };
 
 START_TEST(a_location_is_resolved_against_its_base)

@@ -129,6 +129,21 @@ static bool needs_encoding(const char *text)
     return false;
 }
 
+/* Puts the host of an absolute reference into lower case: to libcurl 8, 0X7F.1 is no number. */
+static void lower_host(char *text)
+{
+    char *slashes = text + strcspn(text, "/?#");
+
+    if (strncmp(slashes, "//", 2) != 0 || (slashes > text && slashes[-1] != ':'))
+        return;
+    char *authority = slashes + 2;
+    size_t length = strcspn(authority, "/?#");
+    char *at = memrchr(authority, '@', length);
+    for (char *c = at ? at : authority; c < authority + length; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a');
+}
+
 /* Sets the whole URL of `handle`; a relative one is resolved against what the handle has. */
 static int set_url(CURLU *handle, struct bytes text, struct refusal *why)
 {
@@ -147,6 +162,7 @@ static int set_url(CURLU *handle, struct bytes text, struct refusal *why)
         buffer_free(&copy);
         return refuse_no_memory(why);
     }
+    lower_host(copy.ptr);
     code = curl_url_set(handle, CURLUPART_URL, copy.ptr,
                         needs_encoding(copy.ptr) ? CURLU_URLENCODE : 0);
     buffer_free(&copy);
