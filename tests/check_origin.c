@@ -7,6 +7,7 @@
 #include "core/base/buffer.h"
 #include "core/base/clock.h"
 #include "tests/support/origin.h"
+#include "tests/support/origin_script.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -686,6 +687,82 @@ START_TEST(garbage_and_bad_chunks_are_no_http)
 }
 END_TEST
 
+/* -- scripts ----------------------------------------------------------------------------------- */
+
+static int client_open_at(const char *literal)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(origin_port(origin))};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_eq(inet_pton(AF_INET, literal, &address.sin_addr), 1);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+START_TEST(a_script_is_played_answer_by_answer)
+{
+    static const struct step script[] = {SAY("on"),   PAUSE(1), SAY("e"), REPEAT(3, "!"), NEXT,
+                                         SAY("t\0o"), CLOSE,    RESET,    SCRIPT_END};
+    struct site *site = origin_script(origin, "127.0.0.2", script);
+    struct buffer in = {0}, rest = {0};
+    struct site_log log;
+    int fd = client_open_at("127.0.0.2");
+
+    client_get(fd, "/1", "");
+    ck_assert_int_eq(client_receive(fd, &in, 6), 0);
+    client_get(fd, "/2", "");
+    ck_assert_int_eq(client_receive(fd, &in, SIZE_MAX), 0);
+    ck_assert(bytes_equal(buffer_bytes(&in), BYTES("one!!!t\0o")));
+    close(fd);
+    for (int i = 0; i < 2; i++) { /* the last answer is that to all further requests */
+        fd = client_open_at("127.0.0.2");
+        client_get(fd, "/3", "");
+        ck_assert_int_eq(client_receive(fd, &rest, SIZE_MAX), -ECONNRESET);
+        close(fd);
+    }
+    site_log(origin, site, &log);
+    ck_assert_uint_eq(log.connections, 3);
+    ck_assert_uint_eq(log.requests, 4);
+    ck_assert(contains(buffer_bytes(&log.heads), "GET /2 HTTP/1.1\r\n"));
+    buffer_free(&log.heads);
+    buffer_free(&in);
+    buffer_free(&rest);
+}
+END_TEST
+
+START_TEST(a_script_may_speak_first_and_wait_at_the_gate)
+{
+    static const struct step script[] = {UNASKED,           SAY("hello"), HOLD,
+                                         DRIP(1, " there"), HALF_CLOSE,   SCRIPT_END};
+    struct buffer in = {0};
+
+    ck_assert_ptr_nonnull(origin_script(origin, "127.0.0.2", script));
+    int fd = client_open_at("127.0.0.2");
+    ck_assert_int_eq(client_receive(fd, &in, 5), 0);
+    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, 1, PATIENCE_MS));
+    origin_release(origin);
+    ck_assert_int_eq(client_receive(fd, &in, SIZE_MAX), 0);
+    ck_assert(bytes_equal(buffer_bytes(&in), BYTES("hello there")));
+    close(fd);
+    buffer_free(&in);
+}
+END_TEST
+
+START_TEST(scripts_are_played_on_loopback_only)
+{
+    static const char *const refused[] = {"0.0.0.0", "10.0.0.1", "::", "localhost", ""};
+
+    static const struct step script[] = {CLOSE, SCRIPT_END};
+
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        ck_assert_ptr_null(origin_script(origin, refused[i], script));
+        ck_assert_int_eq(errno, EINVAL);
+    }
+    ck_assert_ptr_null(origin_script(origin, "127.0.0.1", script));
+    ck_assert_int_eq(errno, EADDRINUSE);
+}
+END_TEST
+
 /* -- load, start and stop ---------------------------------------------------------------------- */
 
 START_TEST(ten_thousand_requests_over_two_hundred_kept_connections)
@@ -808,6 +885,9 @@ Suite *suite_origin(void)
         half_closed_sends_fin_midway_and_keeps_the_connection,
         endless_answers_go_on,
         garbage_and_bad_chunks_are_no_http,
+        a_script_is_played_answer_by_answer,
+        a_script_may_speak_first_and_wait_at_the_gate,
+        scripts_are_played_on_loopback_only,
         ten_thousand_requests_over_two_hundred_kept_connections,
         stop_ends_every_connection_whatever_it_is_doing,
         only_loopback_addresses_are_listened_on,

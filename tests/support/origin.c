@@ -106,7 +106,7 @@ static void accept_all(struct origin *o)
             }
             return;
         }
-        if (connection_start(o, fd))
+        if (connection_start(o, fd, NULL))
             close(fd);
     }
 }
@@ -170,6 +170,8 @@ static void *serve(void *arg)
                 accept_all(o);
             else if (events[i].data.ptr == &o->wake)
                 woken = true;
+            else if (events[i].data.ptr == &o->sites)
+                sites_accept(o);
             else
                 connection_event(o, events[i].data.ptr, events[i].events);
         }
@@ -218,12 +220,15 @@ static int open_loop(struct origin *o)
 {
     struct epoll_event listening = {.events = EPOLLIN, .data.ptr = &o->listener};
     struct epoll_event waking = {.events = EPOLLIN, .data.ptr = &o->wake};
+    struct epoll_event sites = {.events = EPOLLIN, .data.ptr = &o->sites};
 
     o->epoll = epoll_create1(EPOLL_CLOEXEC);
     o->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (o->epoll < 0 || o->wake < 0 ||
+    o->sites_epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (o->epoll < 0 || o->wake < 0 || o->sites_epoll < 0 ||
         epoll_ctl(o->epoll, EPOLL_CTL_ADD, o->listener, &listening) ||
-        epoll_ctl(o->epoll, EPOLL_CTL_ADD, o->wake, &waking))
+        epoll_ctl(o->epoll, EPOLL_CTL_ADD, o->wake, &waking) ||
+        epoll_ctl(o->epoll, EPOLL_CTL_ADD, o->sites_epoll, &sites))
         return -errno;
     return 0;
 }
@@ -252,6 +257,8 @@ static void origin_free(struct origin *o)
     close_open(o->epoll);
     close_open(o->listener);
     close_open(o->wake);
+    sites_free(o);
+    close_open(o->sites_epoll);
     close_open(o->source.site);
     buffer_free(&o->source.bombs[0]);
     buffer_free(&o->source.bombs[1]);
@@ -267,11 +274,12 @@ static struct origin *origin_new(void)
 
     if (!o)
         return NULL;
-    o->epoll = o->listener = o->wake = o->source.site = -1;
+    o->epoll = o->listener = o->wake = o->sites_epoll = o->source.site = -1;
     o->next_due_ns = CLOCK_NEVER;
     list_init(&o->connections);
     list_init(&o->held);
     list_init(&o->timed);
+    list_init(&o->sites);
     pthread_mutex_init(&o->mutex, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

@@ -46,6 +46,8 @@
  * unknown path is a 404 titled "Status 404", a request that is not HTTP/1.x a 400, a head above 64
  * KiB a 431.
  *
+ * Further addresses of the same port can play scripts, see origin_script.h.
+ *
  * A request is in flight from its complete head until its last byte was given to the kernel or its
  * connection ended. A peer that shuts its side down while its answer is under way counts as gone.
  */

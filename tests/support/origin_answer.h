@@ -16,6 +16,7 @@ enum answer_end {
     END_CLOSE,      /* FIN */
     END_RESET,      /* RST */
     END_HALF_CLOSE, /* FIN, but it goes on reading until the peer closes too */
+    END_STEP,       /* the next step of its script follows */
 };
 
 /*

@@ -70,8 +70,12 @@ static enum outcome receive(struct connection *c)
 static int begin_answer(struct origin *o, struct connection *c, size_t len)
 {
     struct request request = {0};
-    int error = request_parse(bytes_of(c->in.ptr, len), &request);
+    struct bytes head = bytes_of(c->in.ptr, len);
 
+    if (c->site)
+        return script_begin(o, c, head);
+
+    int error = request_parse(head, &request);
     c->body_left = error ? 0 : request.body_bytes;
     if (error == -ENOTSUP)
         return answer_refuse(501, &c->answer);
@@ -106,16 +110,9 @@ static enum outcome read_head(struct origin *o, struct connection *c)
     return error ? ENDED : GO_ON;
 }
 
-static enum outcome swallow_body(struct origin *o, struct connection *c)
+/* Goes on to send `c->answer`, through the gate if it has to. */
+static enum outcome begin_sending(struct origin *o, struct connection *c)
 {
-    uint64_t here = c->in.len < c->body_left ? c->in.len : c->body_left;
-
-    if (here > 0)
-        buffer_consume(&c->in, (size_t)here);
-    c->body_left -= here;
-    if (c->body_left > 0)
-        return receive(c);
-
     c->sent = 0;
     c->due_ns = c->answer.delay_ms ? clock_after_ms(clock_now_ns(), c->answer.delay_ms) : 0;
     c->phase = SEND;
@@ -130,6 +127,16 @@ static enum outcome swallow_body(struct origin *o, struct connection *c)
     }
     pthread_mutex_unlock(&o->mutex);
     return c->phase == HELD ? BLOCKED : GO_ON;
+}
+
+static enum outcome swallow_body(struct origin *o, struct connection *c)
+{
+    uint64_t here = c->in.len < c->body_left ? c->in.len : c->body_left;
+
+    if (here > 0)
+        buffer_consume(&c->in, (size_t)here);
+    c->body_left -= here;
+    return c->body_left > 0 ? receive(c) : begin_sending(o, c);
 }
 
 /* What follows the last byte of an answer. */
@@ -150,6 +157,9 @@ static enum outcome finish_answer(struct origin *o, struct connection *c)
     case END_KEEP:
         c->phase = READ_HEAD;
         break;
+    case END_STEP:
+        answer_free(&c->answer);
+        return script_continue(c) ? ENDED : begin_sending(o, c);
     }
     answer_free(&c->answer);
     leave_flight(o, c);
@@ -267,7 +277,7 @@ void connection_event(struct origin *o, struct connection *c, uint32_t events)
         connection_run(o, c);
 }
 
-int connection_start(struct origin *o, int fd)
+int connection_start(struct origin *o, int fd, struct site *site)
 {
     struct connection *c = calloc(1, sizeof *c);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
@@ -280,6 +290,7 @@ int connection_start(struct origin *o, int fd)
         return error;
     }
     c->fd = fd;
+    c->site = site;
     c->interest = EPOLLIN;
     list_push_back(&o->connections, &c->link);
     list_init(&c->waiting);
@@ -287,5 +298,12 @@ int connection_start(struct origin *o, int fd)
     origin_add_locked(o, ORIGIN_ACCEPTED, 1);
     origin_add_locked(o, ORIGIN_OPEN, 1);
     pthread_mutex_unlock(&o->mutex);
+    if (site && script_speaks_first(o, site)) {
+        c->phase = SWALLOW_BODY;
+        if (script_begin(o, c, bytes_of(NULL, 0)))
+            connection_end(o, c);
+        else
+            connection_run(o, c);
+    }
     return 0;
 }
