@@ -109,8 +109,9 @@ enum fetch_code fetch_code_of_curl(CURLcode result, enum fetch_phase phase)
 #endif
         return FETCH_PROTOCOL_ERROR;
 
-    case CURLE_OUT_OF_MEMORY:
-        /* Before 8.6 a header line beyond 100 KiB, the likelier one once bytes have come. */
+    /* Our own mistakes and shortages, but for what libcurl says so of an answer it cannot read. */
+    case CURLE_OUT_OF_MEMORY:         /* before 8.6: a header line beyond 100 KiB */
+    case CURLE_BAD_FUNCTION_ARGUMENT: /* a trailer without a colon, a folded line without a first */
         return phase == FETCH_RECEIVING ? FETCH_PROTOCOL_ERROR : FETCH_INTERNAL;
 
     /*
