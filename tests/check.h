@@ -60,7 +60,8 @@
     X(http_limits)                                                                                 \
     X(http_stream)                                                                                 \
     X(origin)                                                                                      \
-    X(scrape)
+    X(scrape)                                                                                      \
+    X(web)
 
 #define DECLARE_SUITE(name) Suite *suite_##name(void);
 SUITES(DECLARE_SUITE)
