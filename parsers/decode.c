@@ -31,6 +31,10 @@ static const struct {
     {{"br", 2}, CODING_BR},
     {{"zstd", 4}, CODING_ZSTD},
     {{"identity", 8}, CODING_IDENTITY},
+    /* No codings at all, but servers say so of plain bodies; browsers take no notice. */
+    {{"none", 4}, CODING_IDENTITY},
+    {{"utf-8", 5}, CODING_IDENTITY},
+    {{"binary", 6}, CODING_IDENTITY},
 };
 
 /*

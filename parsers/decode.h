@@ -47,7 +47,8 @@ void decoder_destroy(struct decoder *d);
 /*
  * Starts on `body` (borrowed until the next begin or destroy), which came with the field value
  * `content_encoding`: codings in the order in which they were applied, case-insensitive, `x-gzip`
- * and `x-deflate` as their plain names; `identity` and empty elements do nothing.
+ * and `x-deflate` as their plain names; `identity`, empty elements, and what servers say who mean
+ * none (`none`, `utf-8`, `binary`) do nothing.
  * -EPROTONOSUPPORT: a coding that is not known, or more than DECODE_CODINGS_MAX (decoder_coding()
  * names the one at fault); -ENOMEM. After an error the decoder has an empty body.
  */

@@ -4,8 +4,7 @@
  */
 #include "tests/web.h"
 
-/* -- content codings (RFC 9110 section 8.4) -----------------------------------------------------
- */
+/* -- content codings (RFC 9110 section 8.4) ---------------------------------------------------- */
 
 /* PAGE, compressed. */
 /* clang-format off */
@@ -94,9 +93,10 @@ static const struct scenario codings[] = {
     {"an unknown coding", CODED("compress", "\x1f\x9d\x90<\x42"), .record = IS_NOT_CODED},
     {"a coding that needs a dictionary", CODED("dcb", "\xff\x44\x43\x42" BR_PAGE),
      .record = IS_NOT_CODED},
-    /* What browsers do not know, they leave alone; and these two are no codings at all. */
-    {"a charset for a coding", CODED("utf-8", PAGE), .record = IS_PAGE, .today = IS_NOT_CODED},
-    {"a coding called none", CODED("none", PAGE), .record = IS_PAGE, .today = IS_NOT_CODED},
+    {"a charset for a coding", CODED("UTF-8", PAGE), .record = IS_PAGE},
+    {"a coding called none", CODED("none", PAGE), .record = IS_PAGE},
+    {"a coding of electronic mail", CODED("binary", PAGE), .record = IS_PAGE},
+    {"a charset and a coding", CODED("utf-8, gzip", GZIP_PAGE), .record = IS_PAGE},
     {"four codings and identity", CODED("identity, gzip, identity", GZIP_PAGE), .record = IS_PAGE},
     {"five codings", CODED("gzip, gzip, gzip, gzip, gzip", GZIP_PAGE), .record = IS_NOT_CODED},
     {"a coding of a picture is nobody's business",
@@ -105,6 +105,7 @@ static const struct scenario codings[] = {
     {"a coding of an error page",
      SCRIPT(SAY("HTTP/1.1 404 No\r\n" HTML "Content-Encoding: gzip\r\n\r\n" GZIP_PAGE), CLOSE),
      .record = HAS_TITLE(404, "Page")},
+    /* RFC 9112 section 7: without a TE field. libcurl 7 hands it over as it came. */
     {"transfer coding gzip, that nobody asked for",
      SCRIPT(SAY(OK HTML "Transfer-Encoding: gzip, chunked\r\n\r\n31\r\n" GZIP_PAGE "\r\n0\r\n\r\n"),
             CLOSE),
@@ -118,8 +119,7 @@ static const struct scenario codings[] = {
 
 const struct scenario_group web_codings = SCENARIOS("codings", NULL, codings);
 
-/* -- types (RFC 9110 section 8.3, MIME Sniffing) ------------------------------------------------
- */
+/* -- types (RFC 9110 section 8.3, MIME Sniffing) ----------------------------------------------- */
 
 #define TYPED(type, body) SCRIPT(SAY(OK "Content-Type: " type "\r\n\r\n" body), CLOSE)
 #define UNTYPED(body)     SCRIPT(SAY(OK "\r\n" body), CLOSE)
@@ -183,8 +183,7 @@ static const struct scenario types[] = {
 
 const struct scenario_group web_types = SCENARIOS("types", NULL, types);
 
-/* -- pages that are hard on the parser -----------------------------------------------------------
- */
+/* -- pages that are hard on the parser --------------------------------------------------------- */
 
 static const struct scenario parsing[] = {
     /* gumbo walks the open elements for each character, and takes no memory meanwhile. */
