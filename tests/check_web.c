@@ -262,8 +262,7 @@ START_TEST(a_url_with_a_nul_in_it_fails_alone)
 }
 END_TEST
 
-/* -- the codes ----------------------------------------------------------------------------------
- */
+/* -- the codes --------------------------------------------------------------------------------- */
 
 static const TTest *const *const by_hand[] = {
     &what_is_not_done_when_the_daemon_ends_is_given_back,

@@ -20,8 +20,7 @@ extern const struct scenario_group web_redirects, web_redirect_limit;
 extern const struct scenario_group web_urls, web_urls_in_json, web_allowed_spellings, web_names;
 extern const struct scenario_group web_refused_addresses, web_refused_redirects;
 
-/* -- what most scripts are made of --------------------------------------------------------------
- */
+/* -- what most scripts are made of ------------------------------------------------------------- */
 
 #define PAGE    "<!doctype html><title>Page</title>" /* 34 bytes, 0x22 */
 #define OK      "HTTP/1.1 200 OK\r\n"
@@ -35,8 +34,7 @@ extern const struct scenario_group web_refused_addresses, web_refused_redirects;
 #define REDIRECT(location)                                                                         \
     "HTTP/1.1 302 Found\r\nLocation: " location "\r\nContent-Length: 0\r\n\r\n"
 
-/* -- what most records say ----------------------------------------------------------------------
- */
+/* -- what most records say --------------------------------------------------------------------- */
 
 #define HAS_TITLE(status, title) "'status':'ok','http_status':" #status ",'title':'" title "'"
 #define IS_PAGE                  HAS_TITLE(200, "Page")

@@ -19,6 +19,7 @@ static const struct scenario status_lines[] = {
      .record = IS_PAGE ",'http_version':'1.0'"},
     {"HTTP/0.9: a body and nothing else", SCRIPT(SAY(PAGE), CLOSE),
      .record = FAILS_FOR_GOOD("protocol_error")},
+    /* RFC 9110 section 6.2: as HTTP/1.1, but libcurl knows 1.0 and 1.1 only. */
     {"a minor version that nobody knows",
      SCRIPT(SAY("HTTP/1.2 200 OK\r\n" HTML LENGTH "\r\n" PAGE)), .record = IS_PAGE,
      .today = FAILS("protocol_error")},
@@ -45,10 +46,12 @@ static const struct scenario status_lines[] = {
     {"a reason phrase of 8 KiB",
      SCRIPT(SAY("HTTP/1.1 200 "), REPEAT(8192, "x"), SAY("\r\n" HTML LENGTH "\r\n" PAGE)),
      .record = IS_PAGE},
+    /* RFC 9112 section 4: one space; a client may be lenient, as libcurl 7 is. */
     {"two spaces before the status code", SCRIPT(SAY(STATUS(" 200 OK"))),
      .record = FAILS("protocol_error"), .today_7 = IS_PAGE},
     {"a status code of two digits", SCRIPT(SAY(STATUS("20 OK")), CLOSE),
      .record = FAILS("protocol_error")},
+    /* RFC 9112 section 4: three digits. libcurl 8 reads three of four. */
     {"a status code of four digits", SCRIPT(SAY(STATUS("2000 OK")), CLOSE),
      .record = FAILS("protocol_error"), .today = IS_PAGE},
     {"a status code that is no number", SCRIPT(SAY(STATUS("abc OK")), CLOSE),
@@ -90,6 +93,8 @@ static const struct scenario status_lines[] = {
      .record = IS_PAGE},
     {"an interim answer and then nothing", SCRIPT(SAY("HTTP/1.1 100 Continue\r\n\r\n"), CLOSE),
      .record = FAILS_FOR_NOW("connect_failure")},
+    /* RFC 9110 sections 7.8, 15.2.2: only for a client that has asked. libcurl takes it for final.
+     */
     {"101 although nothing else was asked for",
      SCRIPT(SAY("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                 "Connection: Upgrade\r\n\r\n\x81\x05hello"),
@@ -147,6 +152,7 @@ static const struct scenario fields[] = {
      .record = FAILS("protocol_error")},
     {"a NUL in a name", SCRIPT(SAY(OK "X\0A: a\r\n" HTML LENGTH "\r\n" PAGE), CLOSE),
      .record = FAILS("protocol_error")},
+    /* To libcurl 7 the value is its line's end. */
     {"an empty type", SCRIPT(SAY(OK "Content-Type:\r\n" LENGTH "\r\n" PAGE)),
      .record = IS_PAGE ",'content_type':'(none)'", .today_7 = IS_PAGE ",'content_type':'\\r'"},
     {"a field of 60 KiB",
@@ -200,6 +206,10 @@ static const struct scenario framing[] = {
     {"a length of 0", SCRIPT(SAY(OK HTML "Content-Length: 0\r\n\r\n")),
      .record = HAS_NO_TITLE(200) ",'body_bytes':0"},
     {"the same length twice", SIZED("Content-Length: 34\r\nContent-Length: 34"), .record = IS_PAGE},
+    /*
+     * RFC 9112 section 6.3, rule 5: an invalid length, and several that differ, are an error that a
+     * client cannot recover from. libcurl takes the last of several, and of each what is a number.
+     */
     {"two lengths", SIZED("Content-Length: 34\r\nContent-Length: 20"),
      .record = FAILS("protocol_error"), .today = HAS_NO_TITLE(200) ",'body_bytes':20"},
     {"two lengths, the smaller first", SIZED("Content-Length: 20\r\nContent-Length: 34"),
@@ -237,6 +247,7 @@ static const struct scenario framing[] = {
     {"chunks that are none", IN_CHUNKS(PAGE), .record = FAILS_FOR_GOOD("protocol_error")},
     {"chunks that are said twice", SCRIPT(SAY(OK HTML CHUNKED CHUNKED "\r\n" CHUNKS), CLOSE),
      .record = IS_PAGE},
+    /* RFC 9112 section 6.1. libcurl 7 takes no notice. */
     {"an unknown transfer coding",
      SCRIPT(SAY(OK HTML "Transfer-Encoding: xchunked\r\n\r\n" PAGE), CLOSE),
      .record = FAILS_FOR_GOOD("protocol_error"), .today_7 = IS_PAGE},

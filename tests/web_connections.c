@@ -244,8 +244,7 @@ static const struct scenario late[] = {
 
 const struct scenario_group web_late = SCENARIOS("late", "?" LIMIT "&retries=1", late);
 
-/* -- batches that end before their pages --------------------------------------------------------
- */
+/* -- batches that end before their pages ------------------------------------------------------- */
 
 static const struct scenario deadline[] = {
     {"a page that takes longer than its batch may", SCRIPT(HOLD, SAY(ANSWER)),

@@ -157,7 +157,7 @@ static const struct scenario redirects[] = {
             NEXT, SAY(ANSWER)),
      .never = "Cookie", .record = IS_PAGE},
 
-    /* -- the body of a redirect is nobody's page */
+    /* -- the body of a redirect is nobody's page (RFC 9110 section 15.4: a short note at most) */
 
     {"a redirect without an end, but with a target",
      SCRIPT(SAY("HTTP/1.1 302 Found\r\nLocation: http://{other}/\r\n\r\n"), REPEAT(11 << 20, "x"),

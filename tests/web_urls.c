@@ -177,8 +177,7 @@ static const struct scenario allowed_spellings[] = {
 const struct scenario_group web_allowed_spellings =
     SCENARIOS("allowed spellings", "?retries=0", allowed_spellings);
 
-/* -- names ---------------------------------------------------------------------------------------
- */
+/* -- names ------------------------------------------------------------------------------------- */
 
 /* RFC 6761 section 6.4: nobody will ever have a name that ends in .invalid. */
 static const struct scenario names[] = {
@@ -192,8 +191,7 @@ static const struct scenario names[] = {
 
 const struct scenario_group web_names = SCENARIOS("names", "?retries=0", names);
 
-/* -- addresses that are refused: SELF_NET alone is allowed ----------------------------------------
- */
+/* -- addresses that are refused: SELF_NET alone is allowed ------------------------------------- */
 
 #define IS_REFUSED FAILS_FOR_GOOD("blocked_address") ",'attempts':1"
 
@@ -264,6 +262,7 @@ static const struct scenario refused_addresses[] = {
     {"dots that only Unicode takes for dots",
      .url = "http://127\343\200\2020\343\200\2020\343\200\2021:{port}/page/1",
      .record = FAILS("blocked_address")},
+    /* As in the allowed spellings. */
     {"hexadecimal in capitals", .url = "http://0X7F.0X1:{port}/page/1", .record = IS_REFUSED,
      .today = FAILS_FOR_GOOD("invalid_url")},
     {"a dot behind the address", .url = "http://127.0.0.1.:{port}/page/1",
