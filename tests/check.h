@@ -61,7 +61,8 @@
     X(http_stream)                                                                                 \
     X(origin)                                                                                      \
     X(scrape)                                                                                      \
-    X(web)
+    X(web)                                                                                         \
+    X(politeness)
 
 #define DECLARE_SUITE(name) Suite *suite_##name(void);
 SUITES(DECLARE_SUITE)
