@@ -662,6 +662,109 @@ START_TEST(an_origin_remembers_the_address_that_answered)
 }
 END_TEST
 
+/* -- room that nobody takes ---------------------------------------------------------------------
+ */
+
+/* The turns come back, the URLs have not ended: they are parsed, or wait to be emitted. */
+static void release_two(void *arg)
+{
+    struct party *p = arg;
+
+    schedule_leave(&p->turns[0], TURN_ANSWERED, 0);
+    schedule_leave(&p->turns[1], TURN_ANSWERED, 0);
+}
+
+static void release_one(void *arg)
+{
+    struct party *p = arg;
+
+    schedule_leave(&p->turns[0], TURN_ANSWERED, 0);
+}
+
+static void release_one_and_close(void *arg)
+{
+    struct party *p = arg;
+
+    release_one(p);
+    flow_close(p->flow);
+}
+
+static void release_one_and_give_back(void *arg)
+{
+    struct entering *e = arg;
+
+    release_one(&parties[0]);
+    schedule_leave(&e->ticket, TURN_UNUSED, 0);
+}
+
+START_TEST(a_batch_that_can_begin_nothing_leaves_the_room_of_an_origin_to_others)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *stuck = party(0, "a1 b1 a2"), *other = party(1, "a7 a8");
+
+    stuck->options.window = 2;
+    run(stuck);
+    run(other);
+    expect_begun("a1 b1 ");
+    on_loop(release_one, stuck);
+    mock_turn();
+    expect_begun("a7 ");
+    end(other, 0);
+    expect_begun("a8 ");
+    end(other, 1);
+    end(stuck, 0);
+    expect_begun("a2 ");
+}
+END_TEST
+
+START_TEST(a_batch_whose_window_another_origin_fills_leaves_the_room_to_others)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = party(0, "a1 b1 a2 b2 c1 d1"), *other = party(1, "a7 b7");
+
+    p->options.window = 4;
+    run(p);
+    run(other);
+    expect_begun("a1 b1 c1 d1 ");
+    end(p, 5);
+    expect_begun("");
+    on_loop(release_two, p);
+    mock_turn();
+    expect_begun("b2 a7 ");
+}
+END_TEST
+
+START_TEST(the_room_of_an_origin_is_not_lost_with_a_batch_that_ends_before_it_takes_it)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = party(0, "a1 a2"), *other = party(1, "a7");
+
+    run(p);
+    run(other);
+    expect_begun("a1 ");
+    on_loop(release_one_and_close, p);
+    mock_turn();
+    expect_begun("a7 ");
+}
+END_TEST
+
+START_TEST(the_room_of_an_origin_is_not_lost_with_a_ticket_that_is_given_back)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = party(0, "a1"), *other = party(1, "a7");
+
+    run(p);
+    struct entering hop = entering("http://a.example:80");
+    enter(&hop);
+    run(other);
+    expect_begun("a1 ");
+    on_loop(release_one_and_give_back, &hop);
+    hop.turn = future_drop(hop.turn);
+    mock_turn();
+    expect_begun("a7 ");
+}
+END_TEST
+
 /* -- admission --------------------------------------------------------------------------------- */
 
 static struct {
@@ -987,6 +1090,11 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, a_ticket_that_is_given_back_unused_holds_nobody_up);
     tcase_add_test(tcase, tickets_for_a_host_that_is_given_up_fail_with_a_code_that_says_so);
     tcase_add_test(tcase, an_origin_remembers_the_address_that_answered);
+    tcase_add_test(tcase, a_batch_that_can_begin_nothing_leaves_the_room_of_an_origin_to_others);
+    tcase_add_test(tcase, a_batch_whose_window_another_origin_fills_leaves_the_room_to_others);
+    tcase_add_test(tcase,
+                   the_room_of_an_origin_is_not_lost_with_a_batch_that_ends_before_it_takes_it);
+    tcase_add_test(tcase, the_room_of_an_origin_is_not_lost_with_a_ticket_that_is_given_back);
     tcase_add_test(tcase, no_turn_comes_before_the_admission_is_settled);
     tcase_add_test(tcase, the_delay_that_admission_asks_for_is_kept);
     tcase_add_test(tcase, admission_is_asked_for_again_when_it_is_old);

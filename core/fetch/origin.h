@@ -32,6 +32,7 @@ struct origin {
     struct address address; /* that answered; AF_UNSPEC: not chosen */
     uint64_t next_start_ns;
     unsigned active; /* turns */
+    unsigned called; /* lanes that left `parked` for the room there is, and have not come yet */
     size_t queued;   /* tickets, and URLs of open lanes */
 
     char key[]; /* "https://a.example:443" */

@@ -4,8 +4,12 @@
  *     nowhere ──▶ urgent (it has tickets) or ready, of its flow ──its turn──▶ nowhere
  *        ▲                  ▲      │
  *        │                  │      └─ no room at the origin ──▶ parked there
- *        │                  └─── room: the first of the parked, to the front ───┘
+ *        │                  └─ room: the first of the parked is called, to the front ─┘
  *        └─ it has to wait for something of its own: admission, its delay, its own limit
+ *
+ * As many are called as there is room for. One that loses its place before its turn (its URLs are
+ * given up, its flow's window is full) passes the call on, so that room never waits for somebody
+ * who does not come.
  *
  * A flow is in schedule.flows exactly while it has a lane that may be looked at. Each turn looks at
  * one lane; a lane is parked at most once for each turn that is given back at its origin. So the
@@ -48,6 +52,7 @@ struct lane {
     future *admitted;  /* the continuation that says that it is settled */
     uint64_t admission_ns;
     bool asking;
+    bool called;  /* it stands in its flow for room at the origin: counted there */
     bool serving; /* it is in serve(), where it must not be freed */
 };
 
@@ -189,6 +194,7 @@ static bool is_in_use(const struct lane *l)
 }
 
 static bool ask_for_admission(struct lane *l);
+static void unpark(struct origin *o);
 static void origin_due(struct timer *timer);
 
 /* Whether nothing of its own keeps the lane from its turn; if something does, it will be told. */
@@ -215,10 +221,28 @@ static void stand(struct lane *l, enum place place, struct list *head, bool in_f
         list_push_back(head, &l->link);
 }
 
+static void uncall(struct lane *l)
+{
+    if (!l->called)
+        return;
+    l->called = false;
+    l->origin->called--;
+}
+
+/* The room that the lane was called to is for the next. */
+static void pass_call_on(struct lane *l)
+{
+    if (!l->called)
+        return;
+    uncall(l);
+    unpark(l->origin);
+}
+
 /* Puts the lane where it belongs after something of it has changed. True: it waits for its turn. */
 static bool place(struct lane *l, bool in_front)
 {
     struct flow *f = l->flow;
+    enum place before = l->place;
     bool urgent = !list_empty(&l->tickets), waits = false;
 
     if (!has_work(l) || (l->place != PARKED && !is_able(l))) {
@@ -230,6 +254,8 @@ static bool place(struct lane *l, bool in_front)
             stand(l, urgent ? URGENT : READY, urgent ? &f->urgent : &f->ready, in_front);
     }
     update_flow(f);
+    if (l->place != before)
+        pass_call_on(l);
     return waits;
 }
 
@@ -381,16 +407,22 @@ static unsigned room_at(const struct origin *o)
     return limit > o->active ? limit - o->active : 0;
 }
 
+/* Whether the lane, which stands in its flow, will be looked at. */
+static bool will_come(const struct lane *l)
+{
+    return l->place == URGENT || has_window(l->flow);
+}
+
 /* Back to their flows: as many parked lanes as there is room for; all where they would fail. */
 static void unpark(struct origin *o)
 {
     unsigned room = is_given_up(o) ? UINT_MAX : room_at(o);
 
-    while (room > 0 && !list_empty(&o->parked)) {
+    while (o->called < room && !list_empty(&o->parked)) {
         struct lane *l = CONTAINER_OF(list_pop_front(&o->parked), struct lane, link);
         l->place = NOWHERE;
-        if (place(l, true))
-            room--;
+        l->called = place(l, true) && will_come(l);
+        o->called += l->called;
     }
     if (!list_empty(&o->parked) && opens_at(o) > loop_now_ns())
         timer_set(&o->timer, opens_at(o));
@@ -440,12 +472,26 @@ static size_t take_url(struct lane *l)
     return index;
 }
 
+/* Nothing of the flow is begun for now: those of its lanes that were called, who stand in front,
+ * do not come. */
+static void pass_calls_on(struct flow *f)
+{
+    LIST_FOR (link, &f->ready) {
+        struct lane *l = CONTAINER_OF(link, struct lane, link);
+        if (!l->called)
+            return;
+        pass_call_on(l);
+    }
+}
+
 static void begin(struct lane *l, struct ticket *t)
 {
     struct flow *f = l->flow;
     size_t index = take_url(l);
 
     f->under_way++;
+    if (!has_window(f))
+        pass_calls_on(f);
     f->options.begin(f->options.arg, index, t);
 }
 
@@ -565,6 +611,7 @@ static struct lane *next_lane(struct flow *f)
         return NULL;
     struct lane *l = CONTAINER_OF(link, struct lane, link);
     l->place = NOWHERE;
+    uncall(l); /* it is there */
     return l;
 }
 
