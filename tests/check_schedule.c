@@ -870,6 +870,27 @@ START_TEST(admission_is_asked_for_again_when_it_is_old)
 }
 END_TEST
 
+/* The turn was given by the old one; its fetch looks at what the origin said when it runs. */
+START_TEST(a_turn_keeps_its_admission_while_a_new_one_is_asked_for)
+{
+    begin_with((struct schedule_options){.concurrency = 2, .per_origin = 2});
+    struct party *p = gated(0, "a1 a2 a3"), *q = party(1, "b1");
+
+    run(q);
+    run(p);
+    admit(0);
+    expect_begun("b1 a1 ");
+    after_ms(ADMISSION_MS); /* a2 could be begun all the time, if there were room */
+    end(q, 0);
+    expect_begun("a2 ");
+    ck_assert_uint_eq(gate.count, 2);
+    ck_assert(future_settled(schedule_admission(&p->turns[1])));
+    admit(1);
+    end(p, 0);
+    expect_begun("a3 ");
+}
+END_TEST
+
 START_TEST(closing_gives_up_what_waits_for_admission)
 {
     begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
@@ -1098,6 +1119,7 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, no_turn_comes_before_the_admission_is_settled);
     tcase_add_test(tcase, the_delay_that_admission_asks_for_is_kept);
     tcase_add_test(tcase, admission_is_asked_for_again_when_it_is_old);
+    tcase_add_test(tcase, a_turn_keeps_its_admission_while_a_new_one_is_asked_for);
     tcase_add_test(tcase, closing_gives_up_what_waits_for_admission);
     tcase_add_test(tcase, what_has_no_origin_is_begun_without_a_turn);
     tcase_add_test(tcase, in_order_urls_are_begun_in_order_and_find_their_turn_by_themselves);

@@ -48,9 +48,9 @@ struct lane {
     uint64_t next_start_ns;
     struct timer timer;
 
-    future *admission; /* NULL: not asked yet */
-    future *admitted;  /* the continuation that says that it is settled */
-    uint64_t admission_ns;
+    future *admission;     /* the last that was settled: what holds for turns; NULL: none yet */
+    future *admitted;      /* the continuation that says that the next one is */
+    uint64_t admission_ns; /* when it was asked for */
     bool asking;
     bool called;  /* it stands in its flow for room at the origin: counted there */
     bool serving; /* it is in serve(), where it must not be freed */
@@ -320,13 +320,19 @@ static struct lane *lane_at(struct flow *f, const char *key)
 
 static void settle_if_ended(struct flow *f);
 
+static void take_admission(struct lane *l, future *admission)
+{
+    future_drop(l->admission);
+    l->admission = future_ref(admission);
+}
+
 static void on_admission(future *done, promise *next, void *arg)
 {
     struct lane *l = arg;
 
-    (void)done;
     promise_resolve(next, NULL, NULL);
     promise_drop(next);
+    take_admission(l, done);
     l->admitted = future_drop(l->admitted);
     l->asking = false;
     l->flow->asking--;
@@ -343,21 +349,19 @@ static bool ask_for_admission(struct lane *l)
 
     if (!o->ask || (l->admission && now < clock_after_ms(l->admission_ns, ADMISSION_MS)))
         return true;
-    future_drop(l->admission);
-    l->admission = o->ask(o->ask_arg, l->origin->key);
+    future *asked = o->ask(o->ask_arg, l->origin->key);
     l->admission_ns = now;
-    if (future_settled(l->admission))
-        return true;
-    l->asking = true;
-    l->flow->asking++;
-    l->admitted = future_then(l->admission, EXECUTOR_LOOP, on_admission, l);
-    if (future_settled(l->admitted)) { /* no memory to wait with: go without */
+    if (!future_settled(asked))
+        l->admitted = future_then(asked, EXECUTOR_LOOP, on_admission, l);
+    l->asking = l->admitted && !future_settled(l->admitted);
+    if (l->asking) {
+        l->flow->asking++;
+    } else { /* the answer is there, or there is no memory to wait with: go without */
         l->admitted = future_drop(l->admitted);
-        l->asking = false;
-        l->flow->asking--;
-        return true;
+        take_admission(l, asked);
     }
-    return false;
+    future_drop(asked);
+    return !l->asking;
 }
 
 static uint64_t delay_ms(const struct lane *l)
