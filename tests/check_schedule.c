@@ -920,6 +920,17 @@ START_TEST(what_has_no_origin_is_begun_without_a_turn)
 }
 END_TEST
 
+START_TEST(a_url_that_is_none_does_not_take_those_of_its_host_out_of_their_queue)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = party(0, "http://a.example/%00 a1 a2 http://u:p@b.example?\x01 b1 b2");
+
+    run(p);
+    ck_assert_uint_eq(p->begun, 2);
+    ck_assert_uint_eq(schedule_active(schedule), 2);
+}
+END_TEST
+
 START_TEST(in_order_urls_are_begun_in_order_and_find_their_turn_by_themselves)
 {
     begin_with((struct schedule_options){.concurrency = 1, .per_origin = 1});
@@ -1122,6 +1133,7 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, a_turn_keeps_its_admission_while_a_new_one_is_asked_for);
     tcase_add_test(tcase, closing_gives_up_what_waits_for_admission);
     tcase_add_test(tcase, what_has_no_origin_is_begun_without_a_turn);
+    tcase_add_test(tcase, a_url_that_is_none_does_not_take_those_of_its_host_out_of_their_queue);
     tcase_add_test(tcase, in_order_urls_are_begun_in_order_and_find_their_turn_by_themselves);
     tcase_add_test(tcase, two_groups_of_one_origin_are_one_lane);
     tcase_add_test(tcase, a_closed_flow_begins_nothing_more);

@@ -563,13 +563,24 @@ static void serve(struct lane *l)
     tidy(l);
 }
 
+/* Of a URL what its origin is read off: what else is wrong with it is not the others' fault. */
+static struct bytes up_to_path(struct bytes url)
+{
+    const char *slashes = url.len ? memmem(url.ptr, url.len, "://", 3) : NULL;
+    size_t at = slashes ? (size_t)(slashes - url.ptr) + 3 : url.len;
+
+    while (at < url.len && !strchr("/?#\\", url.ptr[at]))
+        at++;
+    return bytes_of(url.ptr, at);
+}
+
 /* The key of the group's origin, by its first URL; empty when that has none. */
 static const char *key_of_group(struct flow *f, const struct plan_group *g, struct target *t)
 {
     const char *message;
 
     if (f->options.plan->in_order ||
-        target_parse(f->options.url(f->options.arg, g->first), t, &message) != 0)
+        target_parse(up_to_path(f->options.url(f->options.arg, g->first)), t, &message) != 0)
         return "";
     return t->origin;
 }
