@@ -891,6 +891,24 @@ START_TEST(a_turn_keeps_its_admission_while_a_new_one_is_asked_for)
 }
 END_TEST
 
+START_TEST(a_run_that_is_cancelled_ends_when_what_it_has_begun_and_asked_for_has)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = gated(0, "a1 a2 b1");
+
+    run(p);
+    admit(0);
+    expect_begun("a1 ");
+    future_cancel(p->run);
+    let_loop_turn();
+    ck_assert(!future_settled(p->run));
+    end(p, 0);
+    ck_assert(future_settled(p->run));
+    promise_drop(gate.answers[1]);
+    expect_begun("");
+}
+END_TEST
+
 START_TEST(closing_gives_up_what_waits_for_admission)
 {
     begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
@@ -1131,6 +1149,7 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, the_delay_that_admission_asks_for_is_kept);
     tcase_add_test(tcase, admission_is_asked_for_again_when_it_is_old);
     tcase_add_test(tcase, a_turn_keeps_its_admission_while_a_new_one_is_asked_for);
+    tcase_add_test(tcase, a_run_that_is_cancelled_ends_when_what_it_has_begun_and_asked_for_has);
     tcase_add_test(tcase, closing_gives_up_what_waits_for_admission);
     tcase_add_test(tcase, what_has_no_origin_is_begun_without_a_turn);
     tcase_add_test(tcase, a_url_that_is_none_does_not_take_those_of_its_host_out_of_their_queue);

@@ -793,6 +793,12 @@ static void settle_if_ended(struct flow *f)
     f->ended = promise_drop(f->ended);
 }
 
+static void close_cancelled(promise *ended, void *flow)
+{
+    (void)ended;
+    flow_close(flow);
+}
+
 future *flow_run(struct flow *f)
 {
     future *ended;
@@ -800,6 +806,7 @@ future *flow_run(struct flow *f)
     f->ended = promise_new(&ended);
     if (!f->ended)
         return future_out_of_memory();
+    promise_on_cancel(f->ended, close_cancelled, f);
     f->run_ns = loop_now_ns();
     f->group = 0;
     update_flow(f);

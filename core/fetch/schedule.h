@@ -134,7 +134,7 @@ struct flow *flow_new(struct schedule *s, const struct flow_options *options);
 
 /*
  * Begins with the plan. Ok when all of its URLs were begun and have ended, or after flow_close()
- * those that were begun. Once.
+ * those that were begun. Cancelling it is flow_close(). Once.
  */
 future *flow_run(struct flow *f);
 
