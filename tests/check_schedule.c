@@ -360,6 +360,22 @@ START_TEST(a_host_with_many_urls_keeps_no_other_from_its_turn_at_a_low_concurren
 }
 END_TEST
 
+START_TEST(many_hosts_that_have_to_wait_keep_no_other_from_its_turn)
+{
+    enum { SLOW = 1500 };
+    struct party *p = &parties[0];
+
+    begin_with((struct schedule_options){.concurrency = 4000, .per_origin = 6});
+    for (unsigned i = 0; i < 2 * SLOW; i++)
+        snprintf(p->urls[p->count++], sizeof p->urls[0], "http://slow%u.example/%u", i / 2, i % 2);
+    add_urls(p, 'b', 1);
+    made(p);
+    p->options.delay_ms = 60000;
+    run(p);
+    ck_assert_uint_eq(p->begun, SLOW + 1);
+}
+END_TEST
+
 /* Ends what is open, first come, first served, until `until` have been begun in all. */
 static void churn(size_t until)
 {
@@ -1128,6 +1144,7 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, nobody_gets_a_turn_while_too_much_is_held);
     tcase_add_test(tcase, a_host_with_many_urls_keeps_no_other_from_its_turn);
     tcase_add_test(tcase, a_host_with_many_urls_keeps_no_other_from_its_turn_at_a_low_concurrency);
+    tcase_add_test(tcase, many_hosts_that_have_to_wait_keep_no_other_from_its_turn);
     tcase_add_test(tcase, batches_take_turns_at_an_origin);
     tcase_add_test(tcase, a_batch_of_many_hosts_keeps_none_of_one_host_from_its_turns);
     tcase_add_test(tcase, who_shares_an_origin_with_a_large_batch_waits_for_that_origin_only);

@@ -30,8 +30,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Lanes of a plan that are open at a time; the next one opens with each turn. */
-enum { OPEN_LANES = 1024 };
+/* The next lane of a plan opens with each turn, as long as no more than these are open: that may
+ * have a turn; in all; in all of a flow that asks for admission, which the lanes keep. */
+enum { READY_LANES = 1024, OPEN_LANES = 16384, ASKING_LANES = 1024 };
 
 enum place { NOWHERE, URGENT, READY, PARKED };
 
@@ -65,6 +66,7 @@ struct flow {
     struct lane *stray; /* the lane without an origin */
     size_t group;       /* of the plan: the next that opens */
     unsigned open;      /* lanes with URLs of the plan */
+    unsigned ready_lanes;
     unsigned asking;
     size_t under_way;
     uint64_t run_ns;
@@ -149,7 +151,10 @@ static bool has_window(const struct flow *f)
 
 static bool may_open(const struct flow *f)
 {
-    return f->options.plan && f->group < f->options.plan->group_count && f->open < OPEN_LANES;
+    unsigned most = f->options.ask ? ASKING_LANES : OPEN_LANES;
+
+    return f->options.plan && f->group < f->options.plan->group_count &&
+           f->ready_lanes < READY_LANES && f->open < most;
 }
 
 /* Puts the flow where it belongs after its lanes or its window have changed. */
@@ -211,9 +216,17 @@ static bool is_able(struct lane *l)
     return ask_for_admission(l);
 }
 
+static void step_out(struct lane *l)
+{
+    l->flow->ready_lanes -= l->place == READY;
+    list_remove(&l->link);
+    l->place = NOWHERE;
+}
+
 static void stand(struct lane *l, enum place place, struct list *head, bool in_front)
 {
-    list_remove(&l->link);
+    step_out(l);
+    l->flow->ready_lanes += place == READY;
     l->place = place;
     if (in_front)
         list_push_front(head, &l->link);
@@ -246,8 +259,7 @@ static bool place(struct lane *l, bool in_front)
     bool urgent = !list_empty(&l->tickets), waits = false;
 
     if (!has_work(l) || (l->place != PARKED && !is_able(l))) {
-        list_remove(&l->link);
-        l->place = NOWHERE;
+        step_out(l);
     } else if (l->place != PARKED) {
         waits = true;
         if (l->place != (urgent ? URGENT : READY))
@@ -423,8 +435,8 @@ static void unpark(struct origin *o)
     unsigned room = is_given_up(o) ? UINT_MAX : room_at(o);
 
     while (o->called < room && !list_empty(&o->parked)) {
-        struct lane *l = CONTAINER_OF(list_pop_front(&o->parked), struct lane, link);
-        l->place = NOWHERE;
+        struct lane *l = CONTAINER_OF(o->parked.next, struct lane, link);
+        step_out(l);
         l->called = place(l, true) && will_come(l);
         o->called += l->called;
     }
@@ -616,16 +628,16 @@ static bool open_next(struct flow *f)
 /* The lane whose turn it is; NULL: none can be served. */
 static struct lane *next_lane(struct flow *f)
 {
-    struct list *link = list_pop_front(&f->urgent);
+    struct list *queue = &f->urgent;
 
-    if (!link && has_window(f)) {
+    if (list_empty(queue) && has_window(f)) {
         f->schedule->starved = may_open(f) && !open_next(f);
-        link = list_pop_front(&f->ready);
+        queue = &f->ready;
     }
-    if (!link)
+    if (list_empty(queue))
         return NULL;
-    struct lane *l = CONTAINER_OF(link, struct lane, link);
-    l->place = NOWHERE;
+    struct lane *l = CONTAINER_OF(queue->next, struct lane, link);
+    step_out(l);
     uncall(l); /* it is there */
     return l;
 }
