@@ -134,6 +134,12 @@ static size_t window_of(const struct batch *b)
     return window < b->urls.count ? window : b->urls.count;
 }
 
+/* URLs that wait at their hosts do not count for the window. */
+static size_t most_under_way(const struct batch *b)
+{
+    return window_of(b) + (b->options.order == ORDER_INPUT ? 0 : FLOW_WAITING_MOST);
+}
+
 static struct fetch_options fetch_options(const struct batch *b)
 {
     const struct batch_options *o = &b->options;
@@ -185,7 +191,7 @@ static bool begin(struct batch *b)
     if (b->scope && b->flow)
         b->stream = stream_new(b->x, &(struct stream_options){
                                          .total = b->urls.count,
-                                         .window = window_of(b),
+                                         .window = most_under_way(b),
                                          .order = b->options.order,
                                          .started_ns = b->started_ns,
                                          .write_missing = write_missing,

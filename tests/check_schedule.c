@@ -678,6 +678,110 @@ START_TEST(an_origin_remembers_the_address_that_answered)
 }
 END_TEST
 
+/* -- URLs that wait ------------------------------------------------------------------------------
+ */
+
+/* A refusal, after which the URL asks for another turn. */
+struct refusal {
+    struct party *party;
+    size_t index;
+    future *turn;
+};
+
+static void refuse_on_loop(void *arg)
+{
+    struct refusal *r = arg;
+    struct party *p = r->party;
+    char origin[40];
+
+    snprintf(origin, sizeof origin, "%.*s:80", (int)strlen("http://a.example"), p->urls[r->index]);
+    schedule_leave(&p->turns[r->index], TURN_REFUSED, 50);
+    r->turn = schedule_enter(p->flow, &p->turns[r->index], origin);
+}
+
+static future *refuse(struct party *p, size_t index)
+{
+    struct refusal r = {p, index, NULL};
+
+    on_loop(refuse_on_loop, &r);
+    mock_turn();
+    return r.turn;
+}
+
+START_TEST(urls_that_wait_for_their_host_keep_no_others_from_being_begun)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = party(0, "a1 b1 c1 d1 e1");
+
+    p->options.window = 2;
+    run(p);
+    expect_begun("a1 b1 ");
+    future *a = refuse(p, 0), *b = refuse(p, 1);
+    expect_begun("c1 d1 ");
+    after_ms(50000);
+    ck_assert(future_ok(a));
+    ck_assert(future_ok(b));
+    end(p, 2);
+    end(p, 3);
+    expect_begun(""); /* two are under way again */
+    end(p, 0);
+    expect_begun("e1 ");
+    future_drop(a);
+    future_drop(b);
+}
+END_TEST
+
+START_TEST(in_order_they_do_since_records_must_not_run_ahead)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = &parties[0];
+
+    plan_party(p, "a1 b1 c1", true);
+    p->options.window = 2;
+    run(p);
+    expect_begun("-a1 -b1 ");
+    future *a = refuse(p, 0), *b = refuse(p, 1);
+    expect_begun("");
+    future_drop(a);
+    future_drop(b);
+}
+END_TEST
+
+static future *entered[URLS];
+
+static void enter_all(void *arg)
+{
+    struct party *p = arg;
+
+    for (size_t i = 0; i < p->count; i++)
+        if (p->is_open[i] && !entered[i])
+            entered[i] = schedule_enter(p->flow, &p->turns[i], "http://a.example:80");
+}
+
+START_TEST(no_more_than_so_many_wait_for_their_hosts)
+{
+    enum { WINDOW = 10 };
+    struct party *p = &parties[0];
+
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    while (p->count < URLS)
+        snprintf(p->urls[p->count++], sizeof p->urls[0], "nonsense");
+    made(p);
+    p->options.window = WINDOW;
+    run(p);
+    for (size_t begun = 0; begun < p->begun;) {
+        begun = p->begun;
+        on_loop(enter_all, p);
+        mock_turn();
+    }
+    ck_assert_uint_eq(p->begun, WINDOW + FLOW_WAITING_MOST);
+    on_loop(close_all, NULL);
+    end_open(p);
+    for (size_t i = 0; i < URLS; i++)
+        entered[i] = future_drop(entered[i]);
+}
+END_TEST
+
 /* -- room that nobody takes ---------------------------------------------------------------------
  */
 
@@ -1157,6 +1261,9 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, a_ticket_that_is_given_back_unused_holds_nobody_up);
     tcase_add_test(tcase, tickets_for_a_host_that_is_given_up_fail_with_a_code_that_says_so);
     tcase_add_test(tcase, an_origin_remembers_the_address_that_answered);
+    tcase_add_test(tcase, urls_that_wait_for_their_host_keep_no_others_from_being_begun);
+    tcase_add_test(tcase, in_order_they_do_since_records_must_not_run_ahead);
+    tcase_add_test(tcase, no_more_than_so_many_wait_for_their_hosts);
     tcase_add_test(tcase, a_batch_that_can_begin_nothing_leaves_the_room_of_an_origin_to_others);
     tcase_add_test(tcase, a_batch_whose_window_another_origin_fills_leaves_the_room_to_others);
     tcase_add_test(tcase,

@@ -69,6 +69,7 @@ struct flow {
     unsigned ready_lanes;
     unsigned asking;
     size_t under_way;
+    size_t waiting; /* tickets */
     uint64_t run_ns;
     promise *ended;
 };
@@ -146,7 +147,10 @@ size_t schedule_waiting(const struct schedule *s)
 
 static bool has_window(const struct flow *f)
 {
-    return f->under_way < f->options.window;
+    bool in_order = f->options.plan && f->options.plan->in_order;
+    size_t waiting = f->waiting < FLOW_WAITING_MOST ? f->waiting : FLOW_WAITING_MOST;
+
+    return f->under_way < f->options.window + (in_order ? 0 : waiting);
 }
 
 static bool may_open(const struct flow *f)
@@ -249,6 +253,29 @@ static void pass_call_on(struct lane *l)
         return;
     uncall(l);
     unpark(l->origin);
+}
+
+/* Where the window is full by now, those lanes that were called, who stand in front, do not come.
+ */
+static void window_shrank(struct flow *f)
+{
+    if (has_window(f))
+        return;
+    LIST_FOR (link, &f->ready) {
+        struct lane *l = CONTAINER_OF(link, struct lane, link);
+        if (!l->called)
+            return;
+        pass_call_on(l);
+    }
+}
+
+/* So many more (or fewer) tickets wait in the lane. */
+static void count_waiting(struct lane *l, int change)
+{
+    l->origin->queued += (size_t)change; /* modulo 2^N: a negative change subtracts */
+    l->flow->schedule->waiting += (size_t)change;
+    l->flow->waiting += (size_t)change;
+    window_shrank(l->flow);
 }
 
 /* Puts the lane where it belongs after something of it has changed. True: it waits for its turn. */
@@ -488,26 +515,13 @@ static size_t take_url(struct lane *l)
     return index;
 }
 
-/* Nothing of the flow is begun for now: those of its lanes that were called, who stand in front,
- * do not come. */
-static void pass_calls_on(struct flow *f)
-{
-    LIST_FOR (link, &f->ready) {
-        struct lane *l = CONTAINER_OF(link, struct lane, link);
-        if (!l->called)
-            return;
-        pass_call_on(l);
-    }
-}
-
 static void begin(struct lane *l, struct ticket *t)
 {
     struct flow *f = l->flow;
     size_t index = take_url(l);
 
     f->under_way++;
-    if (!has_window(f))
-        pass_calls_on(f);
+    window_shrank(f);
     f->options.begin(f->options.arg, index, t);
 }
 
@@ -532,9 +546,9 @@ static struct ticket *take_ticket(struct lane *l)
 {
     if (list_empty(&l->tickets))
         return NULL;
-    l->origin->queued--;
-    l->flow->schedule->waiting--;
-    return CONTAINER_OF(list_pop_front(&l->tickets), struct ticket, link);
+    struct ticket *t = CONTAINER_OF(list_pop_front(&l->tickets), struct ticket, link);
+    count_waiting(l, -1);
+    return t;
 }
 
 /* The ticket leaves its lane unserved: the origin is given up. */
@@ -703,8 +717,7 @@ future *schedule_enter(struct flow *f, struct ticket *t, const char *origin)
     }
     t->lane = l;
     list_push_back(&l->tickets, &t->link);
-    l->origin->queued++;
-    s->waiting++;
+    count_waiting(l, 1);
     place(l, false);
     return turn;
 }
@@ -745,8 +758,7 @@ bool schedule_leave(struct ticket *t, enum turn_end end, uint64_t retry_after_s)
         is_lost = is_given_up(l->origin);
     } else {
         list_remove(&t->link);
-        l->origin->queued--;
-        l->flow->schedule->waiting--;
+        count_waiting(l, -1);
         t->promise = promise_drop(t->promise);
     }
     *t = (struct ticket){0};

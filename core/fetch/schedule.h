@@ -116,7 +116,11 @@ struct flow_options {
     void *ask_arg;
 
     struct plan *plan; /* NULL: nothing but tickets. It is used up */
-    size_t window;     /* URLs of the plan that are begun and have not ended */
+    /*
+     * URLs of the plan that are begun and have not ended. Those of them that wait for a turn, at a
+     * host that refuses, say, do not count, up to FLOW_WAITING_MOST, unless the plan is in order.
+     */
+    size_t window;
     plan_url_fn *url;
     /*
      * The turn of URL `index` has come: `t`, which begin() takes over, or a ticket without a turn
@@ -127,7 +131,7 @@ struct flow_options {
     void *arg;
 };
 
-enum { ADMISSION_MS = 3600000 };
+enum { ADMISSION_MS = 3600000, FLOW_WAITING_MOST = 2048 };
 
 /* NULL when memory is exhausted. Copies `options`. */
 struct flow *flow_new(struct schedule *s, const struct flow_options *options);
