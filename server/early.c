@@ -56,9 +56,7 @@ TASK(early_task, ON_LOOP, sizeof(struct early_frame), .step = early_step, .drop 
 
 static bool is_worth_it(const struct response *r)
 {
-    bool is_hop = r->http_status / 100 == 3 && r->location.len > 0;
-
-    if (is_hop)
+    if (r->http_status / 100 != 2) /* it may lead elsewhere, or be tried again: not the page yet */
         return false;
     if (bytes_equal(r->http_version, BYTES("2")))
         return true;

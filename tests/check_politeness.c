@@ -101,9 +101,26 @@ static void ask_host(const char *name, struct reply *ret)
     "HTTP/1.1 200 OK\r\nContent-Type: " type "\r\nContent-Length: " length "\r\n\r\n"
 #define PAGE "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n<title>well</title>\n"
 
-/* -- robots.txt
- * --------------------------------------------------------------------------------
- */
+/* -- early stop -------------------------------------------------------------------------------- */
+
+START_TEST(an_answer_that_is_tried_again_says_nothing_of_the_next)
+{
+    struct records r;
+
+    host("a.example", "127.0.1.1",
+         SCRIPT(SAY("HTTP/1.1 503 No\r\nContent-Type: text/html; charset=utf-8\r\n"
+                    "Transfer-Encoding: chunked\r\n\r\n"
+                    "1d4d4\r\n<title>sorry</title>"),
+                REPEAT(120000, "x"), SAY("\r\n0\r\n\r\n"), NEXT, SAY(PAGE)));
+    add("a.example", "/1");
+    scrape("", &r);
+    ck_assert_int_eq(record_number(&r, 0, "http_status"), 200);
+    ck_assert_str_eq(record_text(&r, 0, "title"), "well");
+    records_free(&r);
+}
+END_TEST
+
+/* -- robots.txt -------------------------------------------------------------------------------- */
 
 START_TEST(robots_txt_is_asked_for_once_and_obeyed_where_a_batch_wants_it)
 {
@@ -336,9 +353,7 @@ START_TEST(good_hosts_do_not_wait_for_those_in_trouble)
 }
 END_TEST
 
-/* -- names
- * -------------------------------------------------------------------------------------
- */
+/* -- names ------------------------------------------------------------------------------------- */
 
 START_TEST(a_name_that_is_answered_late_holds_up_nothing_else)
 {
@@ -641,6 +656,7 @@ Suite *suite_politeness(void)
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, an_answer_that_is_tried_again_says_nothing_of_the_next);
     tcase_add_test(tcase, robots_txt_is_asked_for_once_and_obeyed_where_a_batch_wants_it);
     tcase_add_loop_test(tcase, what_a_robots_txt_means, 0,
                         (int)(sizeof robots_answers / sizeof *robots_answers));
