@@ -58,7 +58,7 @@ static void intake_run(task *t, void *frame)
 
     if (intake_parse(&in->body, buffer_bytes(&in->content_type), b->all->config, &b->options,
                      &b->urls, &problem) == 0 &&
-        plan(b, &problem) == 0)
+        options_check(&b->options, &problem) == 0 && plan(b, &problem) == 0)
         return;
     struct problem *detail = malloc(sizeof *detail);
     if (detail)

@@ -411,6 +411,16 @@ static int set_option(struct batch_options *options, const struct config *limits
     return -EINVAL;
 }
 
+/* In the order of the input, a URL whose twin is far away would wait for all between them, which
+ * may be more than are under way at a time: they would not be begun before it ends. */
+int options_check(const struct batch_options *options, struct problem *problem)
+{
+    if (options->dedupe && options->order == ORDER_INPUT)
+        return problem_set(problem, PROBLEM_INVALID_OPTION, "dedupe",
+                           "dedupe: cannot be had with order=input");
+    return 0;
+}
+
 /* -- where values come from -------------------------------------------------------------------- */
 
 int options_from_json(struct batch_options *options, const struct config *limits,

@@ -60,4 +60,7 @@ int options_from_query(struct batch_options *options, const struct config *limit
 int options_from_json(struct batch_options *options, const struct config *limits,
                       const json_t *object, struct problem *problem);
 
+/* Whether they go together, once all are applied. 0, or a negative errno with *problem. */
+int options_check(const struct batch_options *options, struct problem *problem);
+
 #endif

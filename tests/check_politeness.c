@@ -540,6 +540,21 @@ START_TEST(the_same_url_is_fetched_once_if_asked)
 }
 END_TEST
 
+/* They would have to wait for records of URLs that are not begun as long as they wait. */
+START_TEST(dedupe_and_the_order_of_the_input_do_not_go_together)
+{
+    struct reply reply;
+
+    add("a.example", "/page/1");
+    daemon_request(&skimd, "POST", "/v1/scrape?order=input&dedupe=true", "text/plain",
+                   buffer_bytes(&list), &reply);
+    ck_assert_int_eq(reply.status, 400);
+    buffer_byte(&reply.body, '\0');
+    ck_assert_ptr_nonnull(strstr(reply.body.ptr, "dedupe"));
+    reply_free(&reply);
+}
+END_TEST
+
 START_TEST(what_is_no_html_is_not_downloaded_unless_asked_for)
 {
     static const char film[] = "HTTP/1.1 200 OK\r\nContent-Type: "
@@ -674,6 +689,7 @@ Suite *suite_politeness(void)
     tcase_add_test(tcase, of_several_addresses_the_one_that_answers_is_used_and_kept);
     tcase_add_test(tcase, headers_are_sent_and_not_sent_on_to_another_origin);
     tcase_add_test(tcase, the_same_url_is_fetched_once_if_asked);
+    tcase_add_test(tcase, dedupe_and_the_order_of_the_input_do_not_go_together);
     tcase_add_test(tcase, what_is_no_html_is_not_downloaded_unless_asked_for);
     tcase_add_test(tcase, a_large_page_is_read_as_far_as_its_title_needs);
     tcase_add_test(tcase, the_time_of_each_step_is_told);
