@@ -125,8 +125,8 @@ static future *parse(struct item *s)
     return parse_page(s->page, &request);
 }
 
-/* Hands the record over; behind the last one, what it was made from goes: a slow client holds lines
- * of text, not bodies. */
+/* Hands the record over; what it was made from goes, but for what twins need: a slow client holds
+ * lines of text, not bodies. */
 static future *emit(struct item *s)
 {
     struct batch *b = s->batch;
@@ -145,6 +145,7 @@ static future *emit(struct item *s)
     } else {
         const struct fetch_page *page = future_value(s->page);
         r.attempts = page->attempts;
+        fetch_page_drop_body(page);
         if (future_ok(s->facts))
             describe_page(&r, page, future_value(s->facts));
         else

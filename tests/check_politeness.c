@@ -555,6 +555,29 @@ START_TEST(dedupe_and_the_order_of_the_input_do_not_go_together)
 }
 END_TEST
 
+/* What is left unread are lines of text, so that others go on. */
+START_TEST(a_client_that_does_not_read_its_duplicates_holds_no_pages)
+{
+    enum { PAGES = 250, TWINS = 8, LONG = 7000 }; /* of 1 MB: more than may be held */
+    char path[LONG + 64];
+    struct records r;
+
+    host("a.example", "127.0.0.1", NULL);
+    for (int i = 0; i < PAGES * TWINS; i++) {
+        snprintf(path, sizeof path, "/page/%d?size=1000000&x=%0*d", i % PAGES, LONG, 0);
+        add("a.example", path);
+    }
+    int fd = daemon_open_scrape(&skimd, "?dedupe=true&early_stop=off", buffer_bytes(&list));
+    ck_assert(origin_wait_at_least(origin, ORIGIN_REQUESTS, PAGES, PATIENCE_MS));
+    list.len = 0;
+    add("a.example", "/page/1");
+    scrape("", &r);
+    ck_assert_uint_eq(r.ok, 1);
+    records_free(&r);
+    close(fd);
+}
+END_TEST
+
 START_TEST(what_is_no_html_is_not_downloaded_unless_asked_for)
 {
     static const char film[] = "HTTP/1.1 200 OK\r\nContent-Type: "
@@ -690,6 +713,7 @@ Suite *suite_politeness(void)
     tcase_add_test(tcase, headers_are_sent_and_not_sent_on_to_another_origin);
     tcase_add_test(tcase, the_same_url_is_fetched_once_if_asked);
     tcase_add_test(tcase, dedupe_and_the_order_of_the_input_do_not_go_together);
+    tcase_add_test(tcase, a_client_that_does_not_read_its_duplicates_holds_no_pages);
     tcase_add_test(tcase, what_is_no_html_is_not_downloaded_unless_asked_for);
     tcase_add_test(tcase, a_large_page_is_read_as_far_as_its_title_needs);
     tcase_add_test(tcase, the_time_of_each_step_is_told);

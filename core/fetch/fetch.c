@@ -266,6 +266,11 @@ static void page_free(void *value)
     free(page);
 }
 
+void fetch_page_drop_body(const struct fetch_page *page)
+{
+    response_drop_body((struct response *)(uintptr_t)page->response);
+}
+
 static struct transfer_timing whole_timing(const struct fetch_frame *s,
                                            const struct transfer_timing *t)
 {

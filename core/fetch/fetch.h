@@ -68,6 +68,10 @@ struct fetch_page {
     char *url;
 };
 
+/* Frees the body of a page that nobody looks at any more, and gives its bytes and its place back;
+ * all else of the page stays. Loop thread. */
+void fetch_page_drop_body(const struct fetch_page *page);
+
 /* The detail of a failed fetch; its error is an enum fetch_code (or -ENOMEM without a detail). */
 struct fetch_failure {
     char message[CURL_ERROR_SIZE];

@@ -20,13 +20,20 @@ struct held_response *response_new(const struct engine_options *options,
     return held;
 }
 
+void response_drop_body(struct response *r)
+{
+    struct held_response *held = CONTAINER_OF(r, struct held_response, response);
+
+    held->hold(held->hold_arg, -(ptrdiff_t)r->body.len);
+    large_body_leave(held->large, &held->place);
+    buffer_free(&r->body);
+}
+
 void response_free(void *response)
 {
     struct held_response *held = CONTAINER_OF(response, struct held_response, response);
 
-    held->hold(held->hold_arg, -(ptrdiff_t)held->response.body.len);
-    large_body_leave(held->large, &held->place);
-    buffer_free(&held->response.body);
+    response_drop_body(&held->response);
     buffer_free(&held->response.text);
     free(held);
 }

@@ -47,6 +47,9 @@ struct transfer_failure {
     struct transfer_timing timing;
 };
 
+/* Frees the body, as the end of the response would; all else of it stays. */
+void response_drop_body(struct response *r);
+
 /*
  * A look at a body while it comes: embedded by who wants it, zero-initialised but for `at_bytes`
  * and `reached`. It must stay until the transfer's future is settled.
