@@ -12,6 +12,7 @@
 
 #include "core/async/loop.h"
 #include "core/base/clock.h"
+#include "core/base/hash.h"
 #include "core/base/list.h"
 #include "core/fetch/dns.h"
 #include "core/fetch/fetch_error.h"
@@ -22,7 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_NONFATAL_OOM 1 /* HASH_ADD leaves hh.tbl NULL instead of ending the program */
+#define HASH_FUNCTION(key, length, ret_hash) HASH_KEYED(key, length, ret_hash)
+#define HASH_NONFATAL_OOM                    1 /* what could not be added has no hh.tbl */
 #include <uthash.h>
 
 enum {
