@@ -1043,6 +1043,55 @@ START_TEST(closing_gives_up_what_waits_for_admission)
 }
 END_TEST
 
+START_TEST(closing_leaves_the_admission_that_tickets_wait_for)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = gated(0, "b1");
+
+    run(p);
+    struct entering hop = entering("http://a.example:80");
+    enter(&hop);
+    on_loop(close_all, NULL);
+    mock_turn();
+    promise_drop(gate.answers[0]);
+    ck_assert(!future_settled(hop.turn));
+    admit(1);
+    ck_assert(future_ok(hop.turn));
+    ck_assert(future_ok(schedule_admission(&hop.ticket)));
+    leave_ticket(&hop, TURN_UNUSED);
+}
+END_TEST
+
+static void leave_and_enter(void *arg)
+{
+    struct entering *e = arg;
+
+    schedule_leave(&e->ticket, TURN_UNUSED, 0);
+    e->turn = future_drop(e->turn);
+    e->turn = schedule_enter(e->flow, &e->ticket, e->origin);
+}
+
+START_TEST(admission_is_given_up_with_the_last_that_waits_for_it)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = gated(0, "b1");
+
+    run(p);
+    struct entering hop = entering("http://a.example:80");
+    enter(&hop);
+    on_loop(leave_and_enter, &hop); /* it is asked for again */
+    mock_turn();
+    ck_assert_uint_eq(gate.count, 3);
+    ck_assert_int_eq(promise_resolve(gate.answers[1], NULL, NULL), -EALREADY);
+    promise_drop(gate.answers[1]);
+    admit(2);
+    ck_assert(future_ok(hop.turn));
+    ck_assert(future_ok(schedule_admission(&hop.ticket)));
+    leave_ticket(&hop, TURN_UNUSED);
+    promise_drop(gate.answers[0]);
+}
+END_TEST
+
 /* -- plans ------------------------------------------------------------------------------------- */
 
 START_TEST(what_has_no_origin_is_begun_without_a_turn)
@@ -1345,6 +1394,8 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, a_turn_keeps_its_admission_while_a_new_one_is_asked_for);
     tcase_add_test(tcase, a_run_that_is_cancelled_ends_when_what_it_has_begun_and_asked_for_has);
     tcase_add_test(tcase, closing_gives_up_what_waits_for_admission);
+    tcase_add_test(tcase, closing_leaves_the_admission_that_tickets_wait_for);
+    tcase_add_test(tcase, admission_is_given_up_with_the_last_that_waits_for_it);
     tcase_add_test(tcase, what_has_no_origin_is_begun_without_a_turn);
     tcase_add_test(tcase, a_url_that_is_none_does_not_take_those_of_its_host_out_of_their_queue);
     tcase_add_test(tcase, in_order_urls_are_begun_in_order_and_find_their_turn_by_themselves);

@@ -53,6 +53,7 @@ struct lane {
     future *admitted;      /* the continuation that says that the next one is */
     uint64_t admission_ns; /* when it was asked for */
     bool asking;
+    bool unasked; /* nobody wants to know any more */
     bool called;  /* it stands in its flow for room at the origin: counted there */
     bool serving; /* it is in serve(), where it must not be freed */
 };
@@ -203,6 +204,7 @@ static bool is_in_use(const struct lane *l)
 }
 
 static bool ask_for_admission(struct lane *l);
+static void unask(struct lane *l);
 static void unpark(struct origin *o);
 static void origin_due(struct timer *timer);
 
@@ -293,6 +295,8 @@ static bool place(struct lane *l, bool in_front)
             stand(l, urgent ? URGENT : READY, urgent ? &f->urgent : &f->ready, in_front);
     }
     update_flow(f);
+    if (!has_work(l))
+        unask(l);
     if (l->place != before)
         pass_call_on(l);
     return waits;
@@ -371,13 +375,23 @@ static void on_admission(future *done, promise *next, void *arg)
 
     promise_resolve(next, NULL, NULL);
     promise_drop(next);
-    take_admission(l, done);
+    if (future_ok(done) || !l->unasked)
+        take_admission(l, done);
     l->admitted = future_drop(l->admitted);
-    l->asking = false;
+    l->asking = l->unasked = false;
     l->flow->asking--;
     place(l, false);
     settle_if_ended(l->flow);
     tidy(l);
+}
+
+/* Should there be something to do again, it is asked for anew. */
+static void unask(struct lane *l)
+{
+    if (!l->asking || l->unasked)
+        return;
+    l->unasked = true;
+    future_cancel(l->admitted);
 }
 
 /* True when there is nothing to ask, or the answer is there. */
@@ -865,8 +879,6 @@ void flow_close(struct flow *f)
         f->group = f->options.plan->group_count;
     HASH_ITER (hh, f->lanes, l, next) {
         give_plan_up(l);
-        if (l->asking)
-            future_cancel(l->admitted);
         place(l, false);
         tidy(l);
     }
