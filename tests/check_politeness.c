@@ -227,8 +227,7 @@ START_TEST(crawl_delay_is_kept)
 }
 END_TEST
 
-/* -- hosts that refuse, fail, or are slow
- * ------------------------------------------------------ */
+/* -- hosts that refuse, fail, or are slow ------------------------------------------------------ */
 
 START_TEST(retry_after_is_waited_for)
 {
@@ -479,8 +478,7 @@ START_TEST(of_several_addresses_the_one_that_answers_is_used_and_kept)
 }
 END_TEST
 
-/* -- what a batch asks for
- * --------------------------------------------------------------------- */
+/* -- what a batch asks for --------------------------------------------------------------------- */
 
 START_TEST(headers_are_sent_and_not_sent_on_to_another_origin)
 {
