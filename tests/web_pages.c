@@ -188,8 +188,12 @@ const struct scenario_group web_types = SCENARIOS("types", NULL, types);
 static const struct scenario parsing[] = {
     /* gumbo walks the open elements for each character, and takes no memory meanwhile. */
     {"a page that takes too long",
-     SCRIPT(SAY(OK HTML "\r\n"), REPEAT(20000, "<span>"), SAY("<b>"), REPEAT(4 << 20, "x"), CLOSE),
+     SCRIPT(SAY(OK HTML "\r\n"), REPEAT(20000, "<span>"), SAY("<b>"), REPEAT(4 << 20, "x"),
+            SAY("<title>Late</title>"), CLOSE),
      .record = FAILS_FOR_GOOD("parse_timeout") ",'attempts':1"},
+    {"a page that would take too long, if it had a title",
+     SCRIPT(SAY(OK HTML "\r\n"), REPEAT(20000, "<span>"), SAY("<b>"), REPEAT(4 << 20, "x"), CLOSE),
+     .record = "'status':'ok','title':null"},
     {"a page beside it", SCRIPT(SAY(ANSWER)), .record = IS_PAGE},
 };
 

@@ -277,6 +277,21 @@ static bool share_sessions(struct engine *e)
            curl_share_setopt(e->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK;
 }
 
+/* What depends on the libcurl that runs. */
+static void judge_version(struct engine *e)
+{
+    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+
+    /* 7.88 pays twice for HTTP/2 what it pays for HTTP/1.1; the 8.x series does not. */
+    e->http_version = version >= 0x080000 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
+    /*
+     * Before 8.1.1 (curl's pull request 11103) a handle that is used again still knows the last
+     * field of its last answer, whose memory is gone: an answer that begins with a folded field
+     * reads and writes there.
+     */
+    e->handles_serve_again = version >= 0x080101;
+}
+
 struct engine *engine_new(const struct engine_options *options)
 {
     struct engine *e = calloc(1, sizeof *e);
@@ -288,6 +303,7 @@ struct engine *engine_new(const struct engine_options *options)
     e->timer.fire = on_timer;
     e->trim.fire = trim;
     e->collect.run = collect;
+    judge_version(e);
     if (!take_options(e, options)) {
         engine_free(e);
         errno = EINVAL;

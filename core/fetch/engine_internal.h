@@ -29,6 +29,8 @@ struct engine {
     bool *ours;      /* by descriptor: adopted, so engine_close_socket will close it */
     size_t ours_size;
     size_t connections; /* that are open */
+    long http_version;  /* for CURLOPT_HTTP_VERSION */
+    bool handles_serve_again;
 };
 
 /* -- engine.c ---------------------------------------------------------------------------------- */

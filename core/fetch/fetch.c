@@ -309,20 +309,6 @@ static int succeed(task *t, struct fetch_frame *s)
     return TASK_FINISHED;
 }
 
-/* RFC 9110 section 15.4; 300 and 304 have no target of their own that a GET should follow. */
-static bool is_redirect(const struct response *r)
-{
-    switch (r->http_status) {
-    case 301:
-    case 302:
-    case 303:
-    case 307:
-    case 308:
-        return r->location.len > 0;
-    }
-    return false;
-}
-
 /* 429 and 503: the host wants to be asked less. */
 static bool is_refusal(const struct response *r)
 {
@@ -720,7 +706,7 @@ static int fetch_step(task *t, void *frame)
             AWAIT(t, s->wait, back_off(s));
         } else if (s->code) {
             return fail(t, s);
-        } else if (!is_redirect(future_value(s->transfer))) {
+        } else if (!response_is_redirect(future_value(s->transfer))) {
             return succeed(t, s);
         } else if (!follow(s)) {
             return fail(t, s);

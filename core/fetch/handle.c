@@ -8,13 +8,6 @@
 #define CONTENT_CODINGS "gzip, deflate, br, zstd"
 #define AGENT_NAME      "User-Agent: "
 
-static long http_version(void)
-{
-    /* libcurl 7.88 pays twice for HTTP/2 what it pays for HTTP/1.1; the 8.x series does not. */
-    return curl_version_info(CURLVERSION_NOW)->version_num >= 0x080000 ? CURL_HTTP_VERSION_2TLS
-                                                                       : CURL_HTTP_VERSION_1_1;
-}
-
 /* After a first failure the rest is left alone. */
 #define SET(option, value) rc = rc == CURLE_OK ? curl_easy_setopt(c, option, value) : rc
 
@@ -52,7 +45,7 @@ static CURLcode set_constant_options(CURL *c, const struct engine *e)
     /* Neither of them from the environment: what NO_PROXY lists would go past proxy and guard. */
     SET(CURLOPT_PROXY, e->options.proxy ? e->options.proxy : "");
     SET(CURLOPT_NOPROXY, "");
-    SET(CURLOPT_HTTP_VERSION, http_version());
+    SET(CURLOPT_HTTP_VERSION, e->http_version);
     SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)e->options.connect_timeout_ms);
     SET(CURLOPT_BUFFERSIZE, (long)e->options.receive_buffer_bytes);
@@ -74,6 +67,7 @@ void handle_close(struct handle *h)
     if (h->easy)
         curl_easy_cleanup(h->easy);
     free(h->agent.data);
+    *h = (struct handle){0};
 }
 
 /*

@@ -38,6 +38,19 @@ void response_free(void *response)
     free(held);
 }
 
+bool response_is_redirect(const struct response *r)
+{
+    switch (r->http_status) {
+    case 301:
+    case 302:
+    case 303:
+    case 307:
+    case 308:
+        return r->location.len > 0;
+    }
+    return false;
+}
+
 /* Appends the first `most` values of a field, joined by ", " (RFC 9110 section 5.3). */
 static size_t append_field(struct buffer *text, CURL *easy, const char *name, size_t most)
 {
@@ -48,7 +61,9 @@ static size_t append_field(struct buffer *text, CURL *easy, const char *name, si
          i < most && curl_easy_header(easy, name, i, CURLH_HEADER, -1, &field) == CURLHE_OK; i++) {
         if (i > 0)
             buffer_text(text, ", ");
-        buffer_text(text, field->value);
+        /* libcurl 7 leaves the line's end in an empty value. */
+        struct bytes value = bytes_trim(bytes_cstr(field->value));
+        buffer_append(text, value.ptr, value.len);
         if (field->amount == i + 1)
             break;
     }
@@ -137,12 +152,9 @@ bool response_read_head(struct response *r, CURL *easy)
 {
     long status = 0;
     const char *ip = NULL;
-    curl_off_t length = -1; /* as it stays where none is announced */
 
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &ip);
-    curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    r->announced_bytes = length;
     r->http_status = (unsigned)status;
     r->http_version = version_name(easy);
     snprintf(r->remote_ip, sizeof r->remote_ip, "%s", ip ? ip : "");

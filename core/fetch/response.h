@@ -25,7 +25,8 @@ struct held_response *response_new(const struct engine_options *options,
 void response_free(void *response);
 
 /*
- * Takes over what stands in the head, once the head is complete: all but the body and the timing.
+ * Takes over what stands in the head, once the head is complete: all but the length, the body and
+ * the timing.
  * False when memory is exhausted.
  */
 bool response_read_head(struct response *r, CURL *easy);

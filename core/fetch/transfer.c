@@ -2,6 +2,7 @@
 
 #include "core/fetch/engine_internal.h"
 #include "core/fetch/handle.h"
+#include "core/fetch/head.h"
 #include "core/fetch/response.h"
 #include "core/fetch/route.h"
 
@@ -17,33 +18,56 @@ struct transfer {
     promise *promise; /* NULL: idle */
     struct held_response *held;
     struct transfer_request request;
-    bool head_read, unwanted, too_large, reached, stopped;
+    struct head head;
+    const char *head_fault; /* what is wrong with it; NULL: nothing */
+    bool body_begun, unwanted, too_large, reached, stopped;
     char message[CURL_ERROR_SIZE];
 };
 
-/* -- body -------------------------------------------------------------------------------------- */
+/* -- head and body ----------------------------------------------------------------------------- */
 
-/* The head is complete, and there is a body. False: the transfer ends here. */
-static bool begin_body(struct transfer *t, size_t length)
+/* The head is complete. False: the transfer ends here. */
+static bool read_head(struct transfer *t)
 {
     const struct transfer_request *q = &t->request;
     struct response *r = &t->held->response;
 
-    t->head_read = true;
     if (!response_read_head(r, t->handle.easy))
         return false;
-    t->unwanted = q->wants_type && !q->wants_type(r->content_type);
-    if (t->unwanted) {
+    r->announced_bytes = head_body_length(&t->head);
+    t->unwanted = response_is_redirect(r) || (q->wants_type && !q->wants_type(r->content_type));
+    /* CURLOPT_MAXFILESIZE would not wait for the type. */
+    t->too_large =
+        !t->unwanted && r->announced_bytes > 0 && (uint64_t)r->announced_bytes > q->max_body_bytes;
+    return !t->too_large;
+}
+
+/* For each line of a head, the empty one too, and for each trailer. */
+static size_t on_head_line(char *line, size_t one, size_t length, void *arg)
+{
+    struct transfer *t = arg;
+    bool was_complete = t->head.is_complete;
+
+    (void)one;
+    t->head_fault = head_take_line(&t->head, bytes_of(line, length));
+    if (t->head_fault || (t->head.is_complete && !was_complete && !read_head(t)))
+        return CURL_WRITEFUNC_ERROR;
+    return length;
+}
+
+/* There is a body. False: it is not waited for. */
+static bool begin_body(struct transfer *t, size_t length)
+{
+    struct response *r = &t->held->response;
+
+    t->body_begun = true;
+    if (t->unwanted)
         t->stopped = r->announced_bytes < 0 || r->announced_bytes > UNWANTED_READ_MAX;
-    } else if (r->announced_bytes > 0) {
-        /* CURLOPT_MAXFILESIZE would not wait for the type. */
-        t->too_large = (uint64_t)r->announced_bytes > q->max_body_bytes;
-        if (!t->too_large)
-            buffer_reserve(&r->body, (size_t)r->announced_bytes);
-    }
+    else if (r->announced_bytes > 0)
+        buffer_reserve(&r->body, (size_t)r->announced_bytes);
     if (r->announced_bytes < 0 || (uint64_t)r->announced_bytes > length)
         handle_watch_speed(&t->handle, &t->engine->options);
-    return true;
+    return !t->stopped;
 }
 
 /* False: the transfer ends here, as more is not wanted. */
@@ -68,13 +92,15 @@ static size_t on_body(char *data, size_t one, size_t length, void *arg)
     struct response *r = &held->response;
 
     (void)one;
-    if (!t->head_read && !begin_body(t, length))
+    if (!t->body_begun && !begin_body(t, length)) {
+        r->body_bytes += length;
         return CURL_WRITEFUNC_ERROR;
+    }
     if (t->unwanted) {
         r->body_bytes += length;
-        return t->stopped ? CURL_WRITEFUNC_ERROR : length;
+        return length;
     }
-    if (t->too_large || length > t->request.max_body_bytes - r->body.len) {
+    if (length > t->request.max_body_bytes - r->body.len) {
         t->too_large = true;
         return CURL_WRITEFUNC_ERROR;
     }
@@ -104,6 +130,8 @@ static promise *release(struct transfer *t)
     if (t->held)
         response_free(&t->held->response);
     t->held = NULL;
+    if (!e->handles_serve_again)
+        handle_close(&t->handle);
     list_remove(&t->link);
     list_push_front(&e->idle, &t->link);
     engine_counts_idle(e, 1);
@@ -119,6 +147,9 @@ static enum fetch_code code_of(const struct transfer *t, CURLcode result, enum f
         return FETCH_OK;
     if (t->too_large)
         return FETCH_BODY_TOO_LARGE;
+    /* RFC 9112 section 8: a head that the end of the connection ends is not complete. */
+    if (t->head_fault || (result == CURLE_OK && !t->head.is_complete))
+        return FETCH_PROTOCOL_ERROR;
     if (result == CURLE_COULDNT_CONNECT && (t->route.error || t->route.refused))
         return t->route.error ? FETCH_INTERNAL : FETCH_BLOCKED_ADDRESS;
     return fetch_code_of_curl(result, phase);
@@ -139,6 +170,8 @@ static struct transfer_failure *describe(const struct transfer *t, enum fetch_co
     else if (code == FETCH_BODY_TOO_LARGE)
         snprintf(failure->message, sizeof failure->message,
                  "The body is larger than the limit of %zu bytes", t->request.max_body_bytes);
+    else if (t->head_fault)
+        snprintf(failure->message, sizeof failure->message, "%s", t->head_fault);
     else if (code == FETCH_INTERNAL && t->route.error)
         snprintf(failure->message, sizeof failure->message, "No socket to connect with: %s",
                  strerrordesc_np(t->route.error));
@@ -148,14 +181,12 @@ static struct transfer_failure *describe(const struct transfer *t, enum fetch_co
     return failure;
 }
 
-/* Takes the response out, complete; NULL when memory is exhausted. */
+/* Takes the response out, complete. */
 static struct response *take_response(struct transfer *t)
 {
     struct held_response *held = t->held;
     struct response *r = &held->response;
 
-    if (!t->head_read && !response_read_head(r, t->handle.easy))
-        return NULL;
     r->timing = transfer_timing_of(t->handle.easy);
     r->stopped = t->stopped;
     held->transfer = NULL;
@@ -165,6 +196,8 @@ static struct response *take_response(struct transfer *t)
 
 static void finish(struct transfer *t, CURLcode result)
 {
+    if (t->unwanted && result != CURLE_OK) /* what is cut off is of no use */
+        t->stopped = true;
     enum fetch_phase phase = fetch_phase_of_curl(t->handle.easy);
     enum fetch_code code = code_of(t, result, phase);
     struct response *r = code == FETCH_OK ? take_response(t) : NULL;
@@ -261,6 +294,8 @@ static bool set_callbacks(struct transfer *t)
 
     return curl_easy_setopt(c, CURLOPT_PRIVATE, t) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->message) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_head_line) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_HEADERDATA, t) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_WRITEDATA, t) == CURLE_OK &&
            route_serve(&t->route, t->engine, c) == CURLE_OK;
@@ -274,28 +309,30 @@ static struct transfer *transfer_new(struct engine *e)
         return NULL;
     list_init(&t->link);
     t->engine = e;
-    if (handle_open(&t->handle, e) && set_callbacks(t))
-        return t;
-    transfer_free(t);
-    return NULL;
+    return t;
 }
 
-/* An idle transfer, or a new one, in no list. */
+/* An idle transfer, or a new one, in no list. NULL when memory is exhausted. */
 static struct transfer *transfer_take(struct engine *e)
 {
     struct list *link = list_pop_front(&e->idle);
+    struct transfer *t = link ? CONTAINER_OF(link, struct transfer, link) : transfer_new(e);
 
-    if (!link)
-        return transfer_new(e);
-    engine_counts_idle(e, -1);
-    return CONTAINER_OF(link, struct transfer, link);
+    if (link)
+        engine_counts_idle(e, -1);
+    if (!t || t->handle.easy || (handle_open(&t->handle, e) && set_callbacks(t)))
+        return t;
+    transfer_free(t);
+    return NULL;
 }
 
 static bool prepare(struct transfer *t, const struct transfer_request *request)
 {
     t->request = *request;
     route_begin(&t->route, request->address, request->socket);
-    t->head_read = t->unwanted = t->too_large = t->reached = t->stopped = false;
+    t->head = (struct head){0};
+    t->head_fault = NULL;
+    t->body_begun = t->unwanted = t->too_large = t->reached = t->stopped = false;
     t->message[0] = '\0';
     t->held = response_new(&t->engine->options, go_on, t);
     return t->held && handle_prepare(&t->handle, t->engine, request);

@@ -47,6 +47,10 @@ struct transfer_failure {
     struct transfer_timing timing;
 };
 
+/* Whether it leads elsewhere: RFC 9110 section 15.4, where 300 and 304 have no target of their own
+ * that a GET should follow. The body of one that does is of no use. */
+bool response_is_redirect(const struct response *r);
+
 /* Frees the body, as the end of the response would; all else of it stays. */
 void response_drop_body(struct response *r);
 
