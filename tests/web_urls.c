@@ -160,8 +160,7 @@ static const struct scenario allowed_spellings[] = {
     {"decimal", .url = "http://2130706433:{port}/page/1", .record = IS_MAIN_PAGE},
     {"hexadecimal", .url = "http://0x7f000001:{port}/page/1", .record = IS_MAIN_PAGE},
     /* What WHATWG's host parser takes for an address; libcurl 8.14 no longer does. */
-    {"hexadecimal in capitals", .url = "http://0X7F.0X1:{port}/page/1", .record = IS_MAIN_PAGE,
-     .today = FAILS_FOR_GOOD("invalid_url")},
+    {"hexadecimal in capitals", .url = "http://0X7F.0X1:{port}/page/1", .record = IS_MAIN_PAGE},
     {"octal", .url = "http://017700000001:{port}/page/1", .record = IS_MAIN_PAGE},
     {"octal in parts", .url = "http://0177.0.0.01:{port}/page/1", .record = IS_MAIN_PAGE},
     {"two parts", .url = "http://127.1:{port}/page/1", .record = IS_MAIN_PAGE},
@@ -263,25 +262,22 @@ static const struct scenario refused_addresses[] = {
      .url = "http://127\343\200\2020\343\200\2020\343\200\2021:{port}/page/1",
      .record = FAILS("blocked_address")},
     /* As in the allowed spellings. */
-    {"hexadecimal in capitals", .url = "http://0X7F.0X1:{port}/page/1", .record = IS_REFUSED,
-     .today = FAILS_FOR_GOOD("invalid_url")},
+    {"hexadecimal in capitals", .url = "http://0X7F.0X1:{port}/page/1", .record = IS_REFUSED},
     {"a dot behind the address", .url = "http://127.0.0.1.:{port}/page/1",
      .record = FAILS_FOR_GOOD("invalid_url")},
     /* RFC 6761 section 6.3. libcurl 7 knows the name without a dot only, and asks the resolver. */
-    {"localhost and a dot", .url = "http://localhost.:{port}/page/1", .record = IS_REFUSED,
-     .today_7 = FAILS("dns_failure")},
+    {"localhost and a dot", .url = "http://localhost.:{port}/page/1", .record = IS_REFUSED},
     {"a fragment that looks like the host", .url = "http://127.0.0.1:{port}#@example.com/",
      .record = IS_REFUSED},
     /* RFC 3986 appendix A has no backslash: a slash to browsers, part of a user to libcurl. */
     {"a backslash before what looks like the host",
-     .url = "http://127.0.0.1:{port}\\@nope.invalid/", .record = FAILS("invalid_url"),
-     .today = FAILS("dns_failure")},
+     .url = "http://127.0.0.1:{port}\\@nope.invalid/", .record = FAILS("invalid_url")},
     {"an address that is allowed", SCRIPT(SAY(ANSWER)), .record = IS_PAGE},
     REFUSED_HOSTS(REFUSED)};
 
 static const struct scenario refused_redirects[] = {
     {"localhost and a dot", SCRIPT(SAY(REDIRECT("http://localhost.:{port}/page/1"))),
-     .record = IS_REFUSED, .today_7 = FAILS("dns_failure")},
+     .record = IS_REFUSED},
     {"another origin's address", SCRIPT(SAY(REDIRECT("http://{other}/"))), SCRIPT(SAY(ANSWER)),
      .record = IS_REFUSED, .nobody_connects_to_other = true},
     {"another origin's address without a scheme", SCRIPT(SAY(REDIRECT("//{other}/"))),

@@ -89,6 +89,10 @@ static int check_authority(struct bytes rest, struct refusal *why)
     /* libcurl and browsers would take the next part of the path for the host. */
     if (rest.len == 2 || strchr("/?#", rest.ptr[2]))
         return refuse(why, FETCH_INVALID_URL, "The URL has no host");
+    /* Browsers take it for a slash, libcurl for a part of the user name: http://a\@b/. */
+    for (size_t i = 2; i < rest.len && !strchr("/?#", rest.ptr[i]); i++)
+        if (rest.ptr[i] == '\\')
+            return refuse(why, FETCH_INVALID_URL, "The URL has a backslash before its path");
     return 0;
 }
 

@@ -150,7 +150,6 @@ static void prepare(struct play *p, size_t number, struct origin *origin)
     snprintf(p->dead, sizeof p->dead, "127.103.%u.%u:%u", high, low, port);
     snprintf(p->main, sizeof p->main, "127.0.0.1:%u", port);
     snprintf(p->port, sizeof p->port, "%u", port);
-    p->left_out = p->scenario->spares_7 && libcurl_is_7();
     p->self_site = put_on(p, 0, origin, p->scenario->on_ipv6 ? "::1" : self);
     p->other_site = put_on(p, 1, origin, other);
 }

@@ -48,8 +48,7 @@ struct scenario {
     unsigned other_requests;         /* at {other}, exactly */
     bool nobody_connects_to_self, nobody_connects_to_other;
 
-    bool on_ipv6;  /* {self} is "[::1]:PORT", for one scenario; none on a machine without */
-    bool spares_7; /* is not played where libcurl is as old as Debian 12's */
+    bool on_ipv6; /* {self} is "[::1]:PORT", for one scenario; none on a machine without */
 };
 
 /* Scenarios of one batch. In its `record`s "(none)" is for a field that is not there. */
