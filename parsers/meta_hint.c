@@ -1,5 +1,7 @@
 #include "parsers/meta_hint.h"
 
+#include "parsers/tag_find.h"
+
 /* The attributes of a tag, as the tokenizer finds them, but with references as they are written. */
 struct tag {
     const char *at, *end;
@@ -68,30 +70,15 @@ static bool may_declare(const struct attribute *a)
             memchr(a->value.ptr, '&', a->value.len));
 }
 
-static const char open_meta[] = "<meta";
-enum { OPEN_META_LEN = sizeof open_meta - 1 };
-
-/* The offset of the next "<meta" in html from `at` on, SIZE_MAX without one. */
-static size_t next_meta(struct bytes html, size_t at)
-{
-    while (at + OPEN_META_LEN <= html.len) {
-        const char *open = memchr(html.ptr + at, '<', html.len - OPEN_META_LEN + 1 - at);
-        if (!open)
-            break;
-        if ((open[1] | 0x20) == 'm' && strncasecmp(open, open_meta, OPEN_META_LEN) == 0)
-            return (size_t)(open - html.ptr);
-        at = (size_t)(open - html.ptr) + 1;
-    }
-    return SIZE_MAX;
-}
+static const struct bytes open_meta = {"<meta", 5};
 
 enum { BYTES_TO_SPARE = 64 << 10 };
 
 enum meta_hint meta_hint_next(struct meta_search *search, struct bytes html, bool whole,
                               size_t *ret_end)
 {
-    for (size_t at; (at = next_meta(html, search->at)) != SIZE_MAX;) {
-        struct tag tag = {html.ptr + at + OPEN_META_LEN, html.ptr + html.len};
+    for (size_t at; (at = tag_find(html, search->at, open_meta)) != SIZE_MAX;) {
+        struct tag tag = {html.ptr + at + open_meta.len, html.ptr + html.len};
         struct attribute attribute;
         enum tag_state state = TAG_BROKEN_OFF;
         bool found = false;
@@ -108,13 +95,13 @@ enum meta_hint meta_hint_next(struct meta_search *search, struct bytes html, boo
         search->at = at;
         if (state == TAG_BROKEN_OFF && !whole)
             return META_HINT_NONE; /* again, with more */
-        search->at += OPEN_META_LEN;
+        search->at += open_meta.len;
         if (state == TAG_END && found) {
             *ret_end = (size_t)(tag.at - html.ptr);
             return META_HINT_TAG;
         }
     }
-    if (search->at + OPEN_META_LEN <= html.len)
-        search->at = html.len - OPEN_META_LEN + 1;
+    if (search->at + open_meta.len <= html.len)
+        search->at = html.len - open_meta.len + 1;
     return META_HINT_NONE;
 }

@@ -7,6 +7,7 @@
 #include "parsers/meta_hint.h"
 #include "parsers/page.h"
 #include "parsers/sniff.h"
+#include "parsers/tag_find.h"
 
 #include <errno.h>
 #include <string.h>
@@ -176,26 +177,19 @@ static int parse_part(struct reading *r, struct bytes part)
  */
 static size_t next_cut(struct bytes raw, size_t *at)
 {
-    static const char hint[] = "</title";
-    enum { HINT_LEN = sizeof hint - 1 };
+    static const struct bytes hint = {"</title", 7};
 
-    while (*at + HINT_LEN < raw.len) {
-        const char *open = memchr(raw.ptr + *at, '<', raw.len - HINT_LEN - *at);
-        if (!open) {
-            *at = raw.len - HINT_LEN;
-            break;
-        }
-        *at = (size_t)(open - raw.ptr);
-        if (open[1] == '/' && strncasecmp(open, hint, HINT_LEN) == 0 &&
-            (ascii_is_space(open[HINT_LEN]) || open[HINT_LEN] == '/' || open[HINT_LEN] == '>')) {
-            const char *end = memchr(open, '>', raw.len - *at);
-            if (!end)
-                return 0;
-            *at = (size_t)(end - raw.ptr) + 1;
-            return *at;
-        }
-        ++*at;
+    for (size_t open; (open = tag_find(raw, *at, hint)) != SIZE_MAX; *at = open + 1) {
+        const char *next = raw.ptr + open + hint.len, *raw_end = raw.ptr + raw.len;
+
+        if (next < raw_end && !ascii_is_space(*next) && *next != '/' && *next != '>')
+            continue;
+        const char *end = memchr(next, '>', (size_t)(raw_end - next));
+        *at = end ? (size_t)(end - raw.ptr) + 1 : open; /* again, with more */
+        return end ? *at : 0;
     }
+    if (raw.len >= *at + hint.len)
+        *at = raw.len - hint.len + 1;
     return 0;
 }
 
@@ -231,9 +225,9 @@ static int find_title(struct reading *r)
             int rc = parse_part(r, part);
             if (rc < 0)
                 return rc;
-            if (r->title.certain)
+            if (r->title.certain != TITLE_UNCERTAIN)
                 r->cut = part;
-            if (r->title.certain || ++tries == PREFIX_TRIES)
+            if (r->cut.len > 0 || ++tries == PREFIX_TRIES)
                 return 0;
         }
         if (r->ended)
@@ -295,40 +289,31 @@ static int settle_charset(struct reading *r)
 /* -- together ------------------------------------------------------------------------------------
  */
 
-/* False when no title element can be in `text`: there is no start tag. */
-static bool may_have_title(struct bytes text)
+/* Whether such a tag can stand in the page, whose charset is settled. */
+static int page_has_tag(struct reading *r, struct bytes start, bool *ret)
 {
-    static const char tag[] = "<title";
-    enum { TAG_LEN = sizeof tag - 1 };
+    size_t mark = bump_mark(r->bump);
+    struct bytes text;
+    int rc = convert(r, r->raw, r->choice.charset, &text);
 
-    for (size_t at = 0; at + TAG_LEN <= text.len; at++) {
-        const char *open = memchr(text.ptr + at, '<', text.len - TAG_LEN + 1 - at);
-        if (!open)
-            break;
-        if (strncasecmp(open, tag, TAG_LEN) == 0)
-            return true;
-        at = (size_t)(open - text.ptr);
-    }
-    return false;
+    if (rc == 0)
+        *ret = tag_find(text, 0, start) != SIZE_MAX;
+    bump_rewind(r->bump, mark);
+    return rc;
 }
 
 /* The title by the whole page, whose charset is settled. */
 static int parse_whole(struct reading *r)
 {
-    struct bytes text;
-    size_t mark = bump_mark(r->bump);
-    int rc = convert(r, r->raw, r->choice.charset, &text);
+    bool any = false;
+    int rc = page_has_tag(r, BYTES("<title"), &any);
 
-    if (rc < 0)
-        return rc;
-    bool any = may_have_title(text);
-    bump_rewind(r->bump, mark);
     r->title = (struct title){.found = false};
-    return any ? parse_part(r, r->raw) : 0;
+    return rc == 0 && any ? parse_part(r, r->raw) : rc;
 }
 
-/* The title was certain before the charset was: whether it reads as it would now. */
-static int reads_alike(struct reading *r, bool *ret)
+/* The title was certain before the charset was: reads it anew if it is not the same now. */
+static int read_anew(struct reading *r)
 {
     size_t mark = bump_mark(r->bump);
     struct bytes then, now;
@@ -336,37 +321,45 @@ static int reads_alike(struct reading *r, bool *ret)
 
     if (rc == 0)
         rc = convert(r, r->cut, r->choice.charset, &now);
-    if (rc == 0)
-        *ret = bytes_equal(then, now);
+    bool same = rc == 0 && bytes_equal(then, now);
     bump_rewind(r->bump, mark);
+    return rc < 0 || same ? rc : parse_part(r, r->cut);
+}
+
+/* Whether the title of r->cut is that of the page, whose charset is settled. */
+static int confirm_title(struct reading *r, bool *ret)
+{
+    bool frameset = false;
+    int rc = read_anew(r);
+
+    if (rc == 0 && r->title.certain == TITLE_UNLESS_FRAMESET)
+        rc = page_has_tag(r, BYTES("<frameset"), &frameset);
+    *ret = rc == 0 && r->title.certain != TITLE_UNCERTAIN && !frameset;
     return rc;
 }
 
 /* By as little of the page as tells it. */
 static int read_quickly(struct reading *r, struct prefix *ret)
 {
-    bool alike = true;
     int rc = find_title(r);
 
     if (rc == 0 && r->has_looked)
         rc = settle_charset(r);
-    if (rc == 0 && (r->cut.len == 0 || is_open(r)))
+    bool enough = r->cut.len > 0 && r->title.certain == TITLE_CERTAIN && !is_open(r);
+    if (rc == 0 && !enough)
         rc = read_all(r);
-    if (rc < 0)
+    ret->settled = enough || is_whole(r);
+    if (rc < 0 || !ret->settled)
         return rc;
-    ret->settled = is_whole(r) || (r->cut.len > 0 && !is_open(r));
-    if (!ret->settled)
-        return 0;
     r->choice = (struct charset_choice){charset_for(r, r->raw), true, r->choice.mark};
 
     if (r->cut.len > 0)
-        rc = reads_alike(r, &alike);
-    if (rc == 0 && !alike)
-        rc = parse_part(r, r->cut);
-    ret->from_prefix = r->cut.len > 0 && r->title.certain;
-    if (rc == 0 && !ret->from_prefix)
-        rc = parse_whole(r);
-    return rc;
+        rc = confirm_title(r, &ret->from_prefix);
+    if (rc < 0 || ret->from_prefix)
+        return rc;
+    rc = read_all(r);
+    ret->settled = is_whole(r);
+    return rc < 0 || !ret->settled ? rc : parse_whole(r);
 }
 
 /* By all of it: what read_quickly() must agree with. */

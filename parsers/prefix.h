@@ -34,7 +34,7 @@ struct decoder;
 struct page_request;
 
 enum {
-    PREFIX_FIRST = 4 << 10, /* decoded to begin with; then twice as much each time */
+    PREFIX_FIRST = 2 << 10, /* decoded to begin with; then twice as much each time */
     PREFIX_PRESCAN = 1024,  /* bytes in which a page should declare its charset */
     PREFIX_TRIES = 3,       /* hints followed before the whole page is parsed */
 };

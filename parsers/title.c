@@ -68,30 +68,46 @@ static bool is_html(const GumboNode *node, GumboTag tag)
            node->v.element.tag_namespace == GUMBO_NAMESPACE_HTML;
 }
 
-/* A child of the head element, closed by an end tag; see title.h. */
-static bool is_certain(const struct html *html, const GumboNode *title)
+/* Whether a table is among what the walk has not come to. */
+static bool meets_table(struct html_walk *walk)
 {
-    const GumboNode *head = title->parent;
+    const GumboNode *node;
 
-    return head && is_html(head, GUMBO_TAG_HEAD) && head->parent == html->root &&
-           title->v.element.original_end_tag.length > 0;
+    while ((node = html_next(walk)))
+        if (is_html(node, GUMBO_TAG_TABLE))
+            return true;
+    return false;
+}
+
+/* By title.h; `table` says that one stands in front of the title, the walk stands at the title. */
+static enum title_certain how_certain(const struct html *html, const GumboNode *title, bool table,
+                                      struct html_walk *walk)
+{
+    const GumboNode *parent = title->parent;
+
+    if (!parent || parent->parent != html->root || title->v.element.original_end_tag.length == 0)
+        return TITLE_UNCERTAIN;
+    if (is_html(parent, GUMBO_TAG_HEAD))
+        return TITLE_CERTAIN;
+    if (!is_html(parent, GUMBO_TAG_BODY) || table || meets_table(walk))
+        return TITLE_UNCERTAIN;
+    return parent->parse_flags & GUMBO_INSERTION_IMPLIED ? TITLE_UNLESS_FRAMESET : TITLE_CERTAIN;
 }
 
 void title_of(struct bump *bump, const struct html *html, struct title *ret)
 {
     struct html_walk walk;
     const GumboNode *node;
-
-    html_walk(&walk, bump, html->document, false);
-    do
-        node = html_next(&walk);
-    while (node && !is_html(node, GUMBO_TAG_TITLE));
+    bool table = false;
 
     *ret = (struct title){.found = false};
-    if (node) {
-        title_text(bump, html, &node->v.element, ret);
-        ret->certain = is_certain(html, node);
-    }
+    html_walk(&walk, bump, html->document, false);
+    while ((node = html_next(&walk)) && !is_html(node, GUMBO_TAG_TITLE))
+        table = table || is_html(node, GUMBO_TAG_TABLE);
+    if (!node)
+        return;
+    title_text(bump, html, &node->v.element, ret);
+    ret->certain = how_certain(html, node, table, &walk);
 }
 
 void title_find(struct bump *bump, struct bytes text, struct title *ret)

@@ -146,6 +146,75 @@ START_TEST(private_use_characters_of_the_page_never_make_a_title_ill_formed)
 }
 END_TEST
 
+START_TEST(private_use_characters_of_a_title_stay_whatever_else_is_on_the_page)
+{
+    static const char *const titles[] = {"\xf4\x8f\x90\x80", "\xf4\x8f\x90\x9b", "\xf4\x8f\x9f\xbf",
+                                         "a\xf4\x8f\x9f\xbf\xf4\x8f\x9f\xbf",
+                                         "\xf4\x8f\x9a\xbd\xf4\x8f\x90\x81x"};
+
+    for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++) {
+        html.len = 0;
+        buffer_printf(&html, "<title>%s</title>", titles[i]);
+        assert_title(buffer_bytes(&html), titles[i]);
+        buffer_text(&html, "<p>\x1b\xef\xbf\xbf");
+        assert_title(buffer_bytes(&html), titles[i]);
+    }
+    assert_title(BYTES("<title>\x1b&#x10f41b;&#1111067;&#x10F7FF</title>"),
+                 "\x1b\xf4\x8f\x90\x9b\xf4\x8f\x90\x9b\xf4\x8f\x9f\xbf");
+}
+END_TEST
+
+START_TEST(a_title_that_is_cut_within_a_marked_character_ends_in_no_space)
+{
+    struct title title = {0};
+
+    buffer_text(&html, "<title>");
+    for (int i = 0; i < TITLE_MAX - 1 - 6; i++)
+        buffer_byte(&html, 'x');
+    buffer_text(&html, " \xf4\x8f\x90\x9b</title>");
+    ck_assert_int_eq(find_within(AMPLE_MS, buffer_bytes(&html), &title), BUMP_STOP_NONE);
+    ck_assert(title.truncated);
+    ck_assert_uint_eq(title.text.len, TITLE_MAX - 1 - 6);
+}
+END_TEST
+
+static const struct {
+    const char *html;
+    enum title_certain certain;
+} beginnings[] = {
+    {"<title>A</title>", TITLE_CERTAIN},
+    {"<title>A</title><p><title>B</title>", TITLE_CERTAIN},
+    {"<head></head><title>A</title>", TITLE_CERTAIN},
+    {"<template><title>A</title></template><title>B</title>", TITLE_CERTAIN},
+    {"<noscript><title>A</title>", TITLE_CERTAIN}, /* it ends the noscript */
+    {"", TITLE_UNCERTAIN},
+    {"<p>A", TITLE_UNCERTAIN},
+    {"<title>A", TITLE_UNCERTAIN},
+    {"<title>A</title", TITLE_UNCERTAIN},
+    {"<title>A</title x='>", TITLE_UNCERTAIN},
+    {"<template><title>A</title></template>", TITLE_UNCERTAIN},
+    {"<svg><title>A</title>", TITLE_UNCERTAIN},
+    {"<body><title>A</title>", TITLE_CERTAIN},
+    {"<body><p></p><title>A</title><p>", TITLE_CERTAIN},
+    {"<hr><title>A</title>", TITLE_UNLESS_FRAMESET},
+    {"<hr><body><title>A</title>", TITLE_UNLESS_FRAMESET},
+    {"<body><p><title>A</title>", TITLE_UNCERTAIN},
+    {"<body><table><title>A</title>", TITLE_UNCERTAIN},
+    {"<body><table></table><title>A</title>", TITLE_UNCERTAIN},
+    {"<body><title>A</title><table>", TITLE_UNCERTAIN},
+    {"<body><title>A", TITLE_UNCERTAIN},
+};
+
+START_TEST(what_follows_a_title_can_or_cannot_change_it)
+{
+    struct title title = {0};
+    struct bytes page = bytes_cstr(beginnings[_i].html);
+
+    ck_assert_int_eq(find_within(AMPLE_MS, page, &title), BUMP_STOP_NONE);
+    ck_assert_msg(title.certain == beginnings[_i].certain, "%s: %d", page.ptr, title.certain);
+}
+END_TEST
+
 START_TEST(a_long_title_is_cut_between_two_characters)
 {
     for (size_t shift = 0; shift < 4; shift++) {
@@ -271,6 +340,10 @@ Suite *suite_title(void)
     tcase_add_test(tc, a_nul_in_a_title_is_a_replacement_character);
     tcase_add_test(tc, controls_and_noncharacters_stay_in_a_title);
     tcase_add_test(tc, private_use_characters_of_the_page_never_make_a_title_ill_formed);
+    tcase_add_test(tc, private_use_characters_of_a_title_stay_whatever_else_is_on_the_page);
+    tcase_add_test(tc, a_title_that_is_cut_within_a_marked_character_ends_in_no_space);
+    tcase_add_loop_test(tc, what_follows_a_title_can_or_cannot_change_it, 0,
+                        (int)(sizeof beginnings / sizeof beginnings[0]));
     tcase_add_test(tc, a_long_title_is_cut_between_two_characters);
     tcase_add_test(tc, a_title_of_exactly_the_limit_is_whole);
     tcase_add_test(tc, deep_nesting_ends_at_the_deadline);
