@@ -47,6 +47,7 @@
     X(tls)                                                                                         \
     X(fetch)                                                                                       \
     X(decode)                                                                                      \
+    X(content_type)                                                                                \
     X(charset)                                                                                     \
     X(title)                                                                                       \
     X(prefix)                                                                                      \
