@@ -4,7 +4,7 @@
 #ifndef SKIMD_PARSERS_LATE_META_H
 #define SKIMD_PARSERS_LATE_META_H
 
-#include "parsers/charset.h"
+#include "parsers/label.h"
 
 struct bump;
 struct GumboInternalNode;

@@ -2,6 +2,7 @@
 
 #include "parsers/bump.h"
 #include "parsers/decode.h"
+#include "parsers/multi_byte.h"
 #include "parsers/prefix.h"
 #include "parsers/sniff.h"
 
@@ -34,6 +35,7 @@ const char *page_error_message(enum page_error error)
 struct page_parser {
     struct bump bump;
     struct decoder *decoder;
+    struct multi_byte *multi_byte;
     char message[PAGE_MESSAGE_MAX]; /* of the latest error */
 };
 
@@ -46,6 +48,8 @@ int page_parser_create(size_t arena_bytes, struct page_parser **ret)
         return rc;
     pp->decoder = decoder_create();
     if (pp->decoder)
+        rc = multi_byte_open(&pp->multi_byte);
+    if (rc == 0)
         rc = bump_init(&pp->bump, arena_bytes > 0 ? arena_bytes : BUMP_LIMIT_DEFAULT);
     if (rc < 0) {
         page_parser_destroy(pp);
@@ -60,6 +64,7 @@ void page_parser_destroy(struct page_parser *pp)
     if (!pp)
         return;
     decoder_destroy(pp->decoder);
+    multi_byte_close(pp->multi_byte);
     bump_fini(&pp->bump);
     free(pp);
 }
@@ -159,7 +164,7 @@ static void parse(struct page_parser *pp, const struct page_request *in, struct 
     }
     int rc = decoder_begin(pp->decoder, in->body, in->content_encoding, &limits);
     if (rc == 0)
-        rc = prefix_read(&pp->bump, pp->decoder, in, sniff == SNIFF_UNKNOWN, &page);
+        rc = prefix_read(&pp->bump, pp->decoder, pp->multi_byte, in, sniff == SNIFF_UNKNOWN, &page);
     if (rc == -EOPNOTSUPP) {
         fail_with(pp, ret, PAGE_BAD_ENCODING, "Pages in the charset \"%s\" are not read",
                   charset_name(page.charset));

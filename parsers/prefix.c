@@ -1,6 +1,7 @@
 #include "parsers/prefix.h"
 
 #include "parsers/bump.h"
+#include "parsers/convert.h"
 #include "parsers/decode.h"
 #include "parsers/html.h"
 #include "parsers/late_meta.h"
@@ -16,6 +17,7 @@
 struct reading {
     struct bump *bump;
     struct decoder *decoder;
+    struct multi_byte *multi_byte;
     const struct page_request *in;
 
     struct bytes raw; /* what is decoded of the page */
@@ -133,8 +135,9 @@ static int convert(const struct reading *r, struct bytes part, enum charset char
 {
     size_t mark = part.len < r->choice.mark ? part.len : r->choice.mark;
 
-    return charset_convert(r->bump, charset, bytes_of(part.ptr + mark, part.len - mark),
-                           is_cut(r, part), ret);
+    if (mark > 0) /* part.ptr may be NULL */
+        part = bytes_of(part.ptr + mark, part.len - mark);
+    return convert_to_utf8(r->multi_byte, r->bump, charset, part, is_cut(r, part), ret);
 }
 
 /* -- the title of a beginning --------------------------------------------------------------------
@@ -399,10 +402,10 @@ static int sniff_beginning(struct reading *r, enum sniff *ret)
     }
 }
 
-int prefix_read(struct bump *bump, struct decoder *decoder, const struct page_request *in,
-                bool sniff, struct prefix *ret)
+int prefix_read(struct bump *bump, struct decoder *decoder, struct multi_byte *multi_byte,
+                const struct page_request *in, bool sniff, struct prefix *ret)
 {
-    struct reading r = {.bump = bump, .decoder = decoder, .in = in};
+    struct reading r = {.bump = bump, .decoder = decoder, .multi_byte = multi_byte, .in = in};
     enum sniff looks = SNIFF_HTML;
     int rc = start(&r);
 

@@ -31,6 +31,7 @@
 
 struct bump;
 struct decoder;
+struct multi_byte;
 struct page_request;
 
 enum {
@@ -53,7 +54,7 @@ struct prefix {
  * HTML, so its beginning must. Errors are decoder_read()'s, and -EOPNOTSUPP for a charset that is
  * not read (ret->charset). Leaves through bump->escape over the arena's limits.
  */
-int prefix_read(struct bump *bump, struct decoder *decoder, const struct page_request *in,
-                bool sniff, struct prefix *ret);
+int prefix_read(struct bump *bump, struct decoder *decoder, struct multi_byte *multi_byte,
+                const struct page_request *in, bool sniff, struct prefix *ret);
 
 #endif

@@ -47,8 +47,12 @@
     X(tls)                                                                                         \
     X(fetch)                                                                                       \
     X(decode)                                                                                      \
+    X(label)                                                                                       \
     X(content_type)                                                                                \
+    X(prescan)                                                                                     \
+    X(convert)                                                                                     \
     X(charset)                                                                                     \
+    X(conformance)                                                                                 \
     X(title)                                                                                       \
     X(prefix)                                                                                      \
     X(page)                                                                                        \

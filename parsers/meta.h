@@ -1,0 +1,28 @@
+/*
+ * The encoding that a meta element declares: <meta charset=...>, or <meta http-equiv=content-type
+ * content="text/html; charset=...">.
+ */
+#ifndef SKIMD_PARSERS_META_H
+#define SKIMD_PARSERS_META_H
+
+#include "parsers/label.h"
+
+/* The values of a meta element's attributes; `ptr` is NULL for one that it does not have. */
+struct meta_attributes {
+    struct bytes charset, http_equiv, content;
+};
+
+/*
+ * The encoding that the element declares, as the parse finds it (HTML standard, "in head" insertion
+ * mode, a start tag "meta"); CHARSET_NONE when it declares none that is known. UTF-16 and
+ * x-user-defined are replaced as charset_of_inner_label() does.
+ */
+enum charset meta_charset(const struct meta_attributes *attributes);
+
+/*
+ * The label in a content attribute (HTML standard, "algorithm for extracting a character encoding
+ * from a meta element"), borrowed from it; empty without one.
+ */
+struct bytes meta_content_label(struct bytes content);
+
+#endif
