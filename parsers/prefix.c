@@ -143,14 +143,11 @@ static int convert(const struct reading *r, struct bytes part, enum charset char
 /* -- the title of a beginning --------------------------------------------------------------------
  */
 
-/*
- * Parses a beginning of the page, or all of it: for r->title, and for what it declares where that
- * is open. -EOPNOTSUPP: r->title_charset cannot be read.
- */
-static int parse_part(struct reading *r, struct bytes part)
+/* Parses a part of the page for r->title, and for what it declares. */
+static int parse_once(struct reading *r, struct bytes part, enum charset *ret_meta)
 {
-    size_t mark = bump_mark(r->bump);
-    struct bytes text, other;
+    const size_t mark = bump_mark(r->bump);
+    struct bytes text;
     struct html html;
 
     r->title_charset = charset_for(r, part);
@@ -158,20 +155,28 @@ static int parse_part(struct reading *r, struct bytes part)
     if (rc < 0)
         return rc;
     html_parse(r->bump, text, &html);
-    if (is_open(r) && charset_change(&r->choice, late_meta(r->bump, html.document))) {
-        r->title_charset = r->choice.charset;
-        rc = convert(r, part, r->title_charset, &other);
-        if (rc < 0)
-            return rc;
-        if (!bytes_equal(text, other))
-            html_parse(r->bump, other, &html);
-    }
     title_of(r->bump, &html, &r->title);
     if (r->title.text.len > 0)
         memcpy(r->kept, r->title.text.ptr, r->title.text.len);
     r->title.text.ptr = r->kept;
+    *ret_meta = is_open(r) ? late_meta(r->bump, html.document) : CHARSET_NONE;
     bump_rewind(r->bump, mark);
     return 0;
+}
+
+/*
+ * Parses a beginning of the page, or all of it: for r->title, and for what it declares where that
+ * is open; then once more, in the same memory, if that makes another text of it. -EOPNOTSUPP:
+ * r->title_charset cannot be read.
+ */
+static int parse_part(struct reading *r, struct bytes part)
+{
+    enum charset meta;
+    int rc = parse_once(r, part, &meta);
+
+    if (rc == 0 && charset_change(&r->choice, meta))
+        rc = parse_once(r, part, &meta);
+    return rc;
 }
 
 /*

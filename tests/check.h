@@ -56,6 +56,7 @@
     X(title)                                                                                       \
     X(prefix)                                                                                      \
     X(page)                                                                                        \
+    X(page_charset)                                                                                \
     X(config)                                                                                      \
     X(options)                                                                                     \
     X(intake)                                                                                      \
