@@ -61,7 +61,7 @@ ROOM_OBJ  := $(call objects,$(ROOM_SRC))
 TEST_OBJ  := $(call objects,$(TEST_SRC))
 MAIN_OBJ  := $(call objects,server/main.c)
 ORIGIN_OBJ := $(call objects,$(wildcard tests/support/origin*.c core/base/*.c))
-BENCH_OBJ := $(call objects,$(wildcard bench/*.c bench/async/*.c bench/fetch/*.c))
+BENCH_OBJ := $(call objects,$(wildcard bench/*.c bench/async/*.c bench/fetch/*.c bench/parsers/*.c))
 BENCH_FETCH := $(BUILD)/bench_fetch $(BUILD)/bare_multi $(BUILD)/many_hosts
 FUZZ_OBJ  := $(call objects,$(wildcard tests/fuzz/*.c))
 TORTURE_OBJ := $(call objects,$(wildcard tests/torture/*.c))
@@ -74,13 +74,14 @@ ASYNC_HEADERS := $(patsubst %,core/async/%.h,async future task scope channel map
 VERSION := $(shell sed -n 's/^.define SKIMD_VERSION "\(.*\)"/\1/p' server/version.h)
 
 .PHONY: all everything help deps demo test check check-asan check-tsan check-clang examples check-examples \
-        check-install check-valgrind model torture fuzz lint format bench bench-async bench-fetch install \
-        install-async clean
+        check-install check-valgrind model torture fuzz lint format bench bench-async bench-fetch bench-parsers \
+        install install-async clean
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/skimd $(BUILD)/libasync.a compile_commands.json ## build skimd (build/release/skimd)
 
-everything: all examples $(BUILD)/check_skimd $(BUILD)/origin $(BUILD)/bare_fetch $(BUILD)/bench_async $(BENCH_FETCH) $(BUILD)/torture
+everything: all examples $(BUILD)/check_skimd $(BUILD)/origin $(BUILD)/bare_fetch $(BUILD)/bench_async $(BENCH_FETCH) \
+            $(BUILD)/bench_parsers $(BUILD)/torture
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +111,10 @@ $(BUILD)/bare_fetch: $(call objects,bench/bare_fetch.c)
 $(BUILD)/bench_async: $(call objects,bench/async/bench_async.c bench/async/bare.c) $(BUILD)/libasync.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/bench_parsers: $(call objects,$(wildcard bench/parsers/*.c parsers/*.c)) $(BUILD)/libasync.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -Wl,--as-needed $(LDLIBS)
 
 $(BUILD)/bench_uv: $(call objects,bench/async/bench_uv.c)
 	$(call say,LD,$@)
@@ -240,6 +245,11 @@ bench-fetch: ## measure the fetch engine beside bare libcurl loops
 	@docker/deps bench
 	@$(MAKE) --no-print-directory $(BENCH_FETCH)
 	@bench/fetch/run $(BUILD)
+
+bench-parsers: ## measure a page's title beside a parse of the whole page
+	@docker/deps bench
+	@$(MAKE) --no-print-directory $(BUILD)/bench_parsers
+	@bench/parsers/run $(BUILD)
 
 install: $(BUILD)/skimd ## install skimd below PREFIX (/usr/local)
 	install -D -m 755 $(BUILD)/skimd $(DESTDIR)$(PREFIX)/bin/skimd

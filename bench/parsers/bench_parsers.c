@@ -1,0 +1,365 @@
+/*
+ * What a page costs in a parser worker: its title (page_parse(), which stops early) beside decoding
+ * and parsing the whole of it by gumbo. README.md in this folder says how it is measured.
+ *
+ *     bench_parsers                     names of pages on stdin, one a line; none: made-up pages
+ *     bench_parsers --memory title      peak memory of a process that does nothing else, KiB
+ *     bench_parsers --memory whole
+ */
+#include "core/base/buffer.h"
+#include "parsers/bump.h"
+#include "parsers/convert.h"
+#include "parsers/decode.h"
+#include "parsers/html.h"
+#include "parsers/page.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <zlib.h>
+
+enum {
+    ROUNDS_DEFAULT = 5,
+    ROUNDS_MAX = 101,
+    MADE_UP_PAGES = 300,
+    GZIP_LEVEL = 6,
+    LINE = 4096,
+};
+
+_Noreturn static void die(const char *what)
+{
+    fprintf(stderr, "bench_parsers: %s\n", what);
+    exit(EXIT_FAILURE);
+}
+
+/* -- pages ---------------------------------------------------------------------------------------
+ */
+
+enum way { TITLE_PLAIN, WHOLE_PLAIN, TITLE_GZIP, WHOLE_GZIP, WAYS };
+
+struct page {
+    struct buffer plain, gzip;
+    double us[WAYS];
+    uint64_t decoded;
+    bool from_prefix;
+};
+
+static struct page *pages;
+static size_t page_count;
+
+static struct page *new_page(void)
+{
+    struct page *grown = realloc(pages, (page_count + 1) * sizeof *pages);
+
+    if (!grown)
+        die("out of memory");
+    pages = grown;
+    pages[page_count] = (struct page){.decoded = 0};
+    return &pages[page_count++];
+}
+
+static void read_file(const char *name, struct buffer *out)
+{
+    FILE *f = fopen(name, "rb");
+    char chunk[1 << 16];
+    size_t got;
+
+    if (!f)
+        die(name);
+    out->len = 0;
+    while ((got = fread(chunk, 1, sizeof chunk, f)) > 0)
+        buffer_append(out, chunk, got);
+    fclose(f);
+    if (out->failed)
+        die("out of memory");
+}
+
+/* The same at every call: words of text, small pages more often than large ones. */
+static void make_up(unsigned number, struct buffer *out)
+{
+    static const char *const words[] = {"the",    "of",     "and",    "page", "title", "worker",
+                                        "header", "stream", "socket", "byte", "guard", "record"};
+    uint32_t random = number * 2654435761u;
+    size_t size = (size_t)1024 << (random >> 8) % 8;
+
+    buffer_printf(out,
+                  "<!doctype html>\n<html><head><meta charset=utf-8>"
+                  "<title>Page %u &amp; more</title></head>\n<body>\n",
+                  number);
+    while (out->len < size) {
+        buffer_text(out, "<p class=x>");
+        for (int i = 0; i < 12; i++) {
+            random = random * 1664525 + 1013904223;
+            buffer_printf(out, "%s ", words[(random >> 16) % (sizeof words / sizeof words[0])]);
+        }
+        buffer_text(out, "</p>\n");
+    }
+    if (out->failed)
+        die("out of memory");
+}
+
+static void load_pages(void)
+{
+    char name[LINE];
+
+    while (fgets(name, sizeof name, stdin)) {
+        name[strcspn(name, "\n")] = '\0';
+        read_file(name, &new_page()->plain);
+    }
+    for (unsigned i = 0; page_count == i && i < MADE_UP_PAGES; i++)
+        make_up(i, &new_page()->plain); /* no name was given */
+}
+
+static void compress_page(struct page *page)
+{
+    z_stream z = {0};
+    size_t bound = compressBound((uLong)page->plain.len) + 64;
+
+    if (deflateInit2(&z, GZIP_LEVEL, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK ||
+        !buffer_reserve(&page->gzip, bound))
+        die("out of memory");
+    z.next_in = (Bytef *)page->plain.ptr;
+    z.avail_in = (uInt)page->plain.len;
+    z.next_out = (Bytef *)page->gzip.ptr;
+    z.avail_out = (uInt)bound;
+    if (deflate(&z, Z_FINISH) != Z_STREAM_END)
+        die("deflate fails");
+    page->gzip.len = bound - z.avail_out;
+    deflateEnd(&z);
+}
+
+/* -- what is measured ----------------------------------------------------------------------------
+ */
+
+static struct page_parser *parser;
+static struct bump bump;
+static struct decoder *decoder;
+
+static void set_up(void)
+{
+    decoder = decoder_create();
+    if (!decoder || bump_init(&bump, BUMP_LIMIT_DEFAULT) < 0 || page_parser_create(0, &parser) < 0)
+        die("out of memory");
+}
+
+/* The way that a worker goes for a title. */
+static void title(struct page *page, bool gzip, struct page_facts *ret)
+{
+    struct page_request request = {
+        .body = buffer_bytes(gzip ? &page->gzip : &page->plain),
+        .content_type = BYTES("text/html"),
+        .content_encoding = gzip ? BYTES("gzip") : BYTES(""),
+        .max_decoded_bytes = 64 << 20,
+        .deadline_ns = CLOCK_NEVER,
+    };
+
+    if (page_parse(parser, &request, ret) != PAGE_OK)
+        die("a page cannot be parsed");
+}
+
+static struct bytes inflate_whole(struct bytes body)
+{
+    const struct decode_limits limits = {.max_bytes = 64 << 20, .deadline_ns = CLOCK_NEVER};
+    char *text = bump_alloc(&bump, 0);
+    size_t len = 0, capacity = 0, got;
+
+    if (decoder_begin(decoder, body, BYTES("gzip"), &limits) < 0)
+        die("a page cannot be decoded");
+    do {
+        if (capacity - len < DECODE_CHUNK) {
+            bump_resize_last(&bump, text, capacity, 2 * capacity + DECODE_CHUNK);
+            capacity = 2 * capacity + DECODE_CHUNK;
+        }
+        if (decoder_read(decoder, text + len, capacity - len, &got) < 0)
+            die("a page cannot be decoded");
+        len += got;
+    } while (got > 0);
+    bump_resize_last(&bump, text, capacity, len);
+    return bytes_of(text, len);
+}
+
+/* All of it decoded, made UTF-8 and parsed by gumbo in the same arena; no title is looked for. */
+static void whole(struct page *page, bool gzip)
+{
+    struct bytes text;
+    struct html html;
+
+    bump_begin(&bump, CLOCK_NEVER);
+    if (setjmp(bump.escape))
+        die("a page takes too much memory");
+    struct bytes body =
+        gzip ? inflate_whole(buffer_bytes(&page->gzip)) : buffer_bytes(&page->plain);
+    if (convert_to_utf8(NULL, &bump, charset_guess(body, false), body, false, &text) < 0)
+        die("a page cannot be read");
+    html_parse(&bump, text, &html);
+}
+
+/* CPU time: other work on the machine does not count. */
+static double now_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+static double measure(struct page *page, enum way way)
+{
+    struct page_facts facts;
+    double start = now_us();
+
+    switch (way) {
+    case TITLE_PLAIN:
+    case TITLE_GZIP:
+        title(page, way == TITLE_GZIP, &facts);
+        break;
+    case WHOLE_PLAIN:
+    case WHOLE_GZIP:
+    case WAYS:
+        whole(page, way == WHOLE_GZIP);
+        break;
+    }
+    double us = now_us() - start;
+    if (way == TITLE_GZIP) {
+        page->decoded = facts.decoded_bytes;
+        page->from_prefix = facts.from_prefix;
+    }
+    return us;
+}
+
+/* -- the table -----------------------------------------------------------------------------------
+ */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, by_size);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+/* Every page in every way, the ways taking turns; a page's time is the median of the rounds. */
+static void run(size_t rounds)
+{
+    for (size_t i = 0; i < page_count; i++) {
+        for (int way = 0; way < WAYS; way++) {
+            double times[ROUNDS_MAX];
+            for (size_t round = 0; round < rounds; round++)
+                times[round] = measure(&pages[i], (enum way)way);
+            pages[i].us[way] = median(times, rounds);
+        }
+    }
+}
+
+struct figures {
+    double median, mean;
+};
+
+static struct figures figures_of(enum way way)
+{
+    double *times = malloc(page_count * sizeof *times), sum = 0;
+
+    if (!times)
+        die("out of memory");
+    for (size_t i = 0; i < page_count; i++)
+        sum += times[i] = pages[i].us[way];
+    struct figures f = {median(times, page_count), sum / (double)page_count};
+    free(times);
+    return f;
+}
+
+static void print_row(const char *bodies, enum way of_title, enum way of_whole)
+{
+    struct figures t = figures_of(of_title), w = figures_of(of_whole);
+
+    printf("| %s | %.1f | %.0f | %.0f | %.1f | %.0f | %.1f |\n", bodies, t.median, w.median,
+           w.median / t.median, t.mean, w.mean, w.mean / t.mean);
+}
+
+static void print_table(void)
+{
+    uint64_t bytes = 0, decoded = 0;
+    size_t from_prefix = 0;
+
+    for (size_t i = 0; i < page_count; i++) {
+        bytes += pages[i].plain.len;
+        decoded += pages[i].decoded;
+        from_prefix += pages[i].from_prefix;
+    }
+    printf(
+        "%zu pages, %.0f KiB on average. The title came from a beginning in %zu of them; of the\n"
+        "gzip bodies %.0f %% of the bytes were decoded.\n\n",
+        page_count, (double)bytes / 1024 / (double)page_count, from_prefix,
+        100.0 * (double)decoded / (double)bytes);
+    printf("| bodies | median us: title | whole | times | mean us: title | whole | times |\n"
+           "|---|---:|---:|---:|---:|---:|---:|\n");
+    print_row("identity", TITLE_PLAIN, WHOLE_PLAIN);
+    print_row("gzip", TITLE_GZIP, WHOLE_GZIP);
+}
+
+/* -- memory --------------------------------------------------------------------------------------
+ */
+
+/* A line of /proc/self/status, in KiB. */
+static long status_kib(const char *key)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[LINE];
+    long kib = -1;
+
+    while (f && kib < 0 && fgets(line, sizeof line, f))
+        if (strncmp(line, key, strlen(key)) == 0)
+            kib = strtol(line + strlen(key), NULL, 10);
+    if (f)
+        fclose(f);
+    return kib;
+}
+
+/* Parses one page after the other, with no more than one in memory. */
+static void print_memory(bool of_title)
+{
+    struct page page = {.decoded = 0};
+    struct page_facts facts;
+    char name[LINE];
+    long before = status_kib("VmHWM:");
+
+    for (unsigned i = 0; fgets(name, sizeof name, stdin) || (i == 0 && feof(stdin)); i++) {
+        name[strcspn(name, "\n")] = '\0';
+        read_file(name, &page.plain);
+        page.gzip.len = 0;
+        compress_page(&page);
+        if (of_title)
+            title(&page, true, &facts);
+        else
+            whole(&page, true);
+    }
+    printf("%ld %ld\n", before, status_kib("VmHWM:"));
+    buffer_free(&page.plain);
+    buffer_free(&page.gzip);
+}
+
+int main(int argc, char **argv)
+{
+    const char *rounds = getenv("ROUNDS");
+    size_t count = rounds ? strtoul(rounds, NULL, 10) : ROUNDS_DEFAULT;
+
+    set_up();
+    if (argc == 3 && strcmp(argv[1], "--memory") == 0) {
+        print_memory(strcmp(argv[2], "title") == 0);
+        return 0;
+    }
+    if (argc > 1 || count < 1 || count > ROUNDS_MAX)
+        die("usage: bench_parsers [--memory title|whole] < NAMES; ROUNDS=1..101");
+    load_pages();
+    for (size_t i = 0; i < page_count; i++)
+        compress_page(&pages[i]);
+    run(count);
+    print_table();
+    return 0;
+}
