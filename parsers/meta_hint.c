@@ -65,9 +65,10 @@ static bool may_declare(const struct attribute *a)
 {
     if (bytes_equal_nocase(a->name, BYTES("charset")))
         return true;
-    return bytes_equal_nocase(a->name, BYTES("http-equiv")) &&
-           (bytes_equal_nocase(a->value, BYTES("content-type")) ||
-            memchr(a->value.ptr, '&', a->value.len));
+    if (a->value.len == 0 || !bytes_equal_nocase(a->name, BYTES("http-equiv")))
+        return false;
+    return bytes_equal_nocase(a->value, BYTES("content-type")) ||
+           memchr(a->value.ptr, '&', a->value.len);
 }
 
 static const struct bytes open_meta = {"<meta", 5};

@@ -434,6 +434,7 @@ START_TEST(what_only_looks_like_a_meta_element_decides_nothing)
         "<meta charset=nonsense>",
         "<meta name=charset content=latin1>",
         "<meta http-equiv=refresh content='0; charset=latin1'>",
+        "<meta http-equiv content='charset=latin1'>",
         "<metal charset=latin1>",
         "<meta charset=latin1",
         "<p title='<meta charset=latin1>'>",
