@@ -140,19 +140,34 @@ static struct bytes unescape(struct bytes text, char buffer[static CONTENT_TYPE_
     return bytes_of(buffer, len);
 }
 
-struct bytes content_type_charset(struct bytes field, char buffer[static CONTENT_TYPE_LABEL_MAX])
+/*
+ * Fetch standard, "extract a MIME type": the last value that is a media type, or nothing. A charset
+ * is handed on from the first value of its essence to those that follow without one.
+ */
+static struct media_type extract(struct bytes field)
 {
-    struct bytes essence = {0}, first = {0}, charset = {0};
+    struct media_type last = {0};
+    struct bytes first = {0};
 
     while (field.len > 0) {
         struct media_type next = parse(take_value(&field));
         if (next.essence.len == 0 || bytes_equal(next.essence, BYTES("*/*")))
             continue;
-        if (!bytes_equal_nocase(next.essence, essence)) {
-            essence = next.essence;
+        if (!bytes_equal_nocase(next.essence, last.essence))
             first = next.charset;
-        }
-        charset = next.charset.ptr ? next.charset : first;
+        else if (!next.charset.ptr)
+            next.charset = first;
+        last = next;
     }
-    return unescape(charset, buffer);
+    return last;
+}
+
+struct bytes content_type_essence(struct bytes field)
+{
+    return extract(field).essence;
+}
+
+struct bytes content_type_charset(struct bytes field, char buffer[static CONTENT_TYPE_LABEL_MAX])
+{
+    return unescape(extract(field).charset, buffer);
 }

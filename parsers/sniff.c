@@ -1,5 +1,7 @@
 #include "parsers/sniff.h"
 
+#include "parsers/content_type.h"
+
 enum sniff sniff_type(struct bytes content_type)
 {
     static const struct {
@@ -12,17 +14,13 @@ enum sniff sniff_type(struct bytes content_type)
         {{"", 0}, SNIFF_UNKNOWN},
         {{"unknown/unknown", 15}, SNIFF_UNKNOWN},
         {{"application/unknown", 19}, SNIFF_UNKNOWN},
-        {{"*/*", 3}, SNIFF_UNKNOWN},
     };
-    struct bytes type = {0};
+    struct bytes type = content_type_essence(content_type);
 
-    if (content_type.ptr)
-        type = bytes_trim(bytes_split(&content_type, ';')); /* without its parameters */
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (bytes_equal_nocase(type, types[i].type))
             return types[i].sniff;
-    /* Without a slash it is no media type at all. */
-    return memchr(type.ptr, '/', type.len) ? SNIFF_NOT_HTML : SNIFF_UNKNOWN;
+    return SNIFF_NOT_HTML;
 }
 
 enum sniff sniff_text(struct bytes text)

@@ -70,6 +70,31 @@ START_TEST(the_charset_parameter_is_read_as_the_standard_reads_it)
 }
 END_TEST
 
+START_TEST(the_type_is_that_of_the_last_value_that_has_one)
+{
+    static const struct row rows[] = {
+        {"text/html", "text/html"},
+        {" Text/HTML ;charset=utf-8", "Text/HTML"},
+        {"text/html, text/html", "text/html"},
+        {"image/png, text/html;x=y", "text/html"},
+        {"text/html, image/png", "image/png"},
+        {"text/html;x=\",\", nothing, */*, ;", "text/html"},
+        {"text/html;x=\", image/png", "text/html"},
+        {"*/*", ""},
+        {"text", ""},
+        {"text /html", ""},
+        {",", ""},
+        {"", ""},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct bytes got = content_type_essence(bytes_cstr(rows[i].field));
+        ck_assert_msg(bytes_equal(got, bytes_cstr(rows[i].want)), "%s: got \"%.*s\"", rows[i].field,
+                      (int)got.len, got.ptr);
+    }
+}
+END_TEST
+
 START_TEST(a_backslash_in_a_quoted_charset_quotes)
 {
     static const struct row rows[] = {
@@ -111,6 +136,7 @@ Suite *suite_content_type(void)
     TCase *tc = tcase_create("content_type");
 
     tcase_add_test(tc, the_charset_parameter_is_read_as_the_standard_reads_it);
+    tcase_add_test(tc, the_type_is_that_of_the_last_value_that_has_one);
     tcase_add_test(tc, a_backslash_in_a_quoted_charset_quotes);
     tcase_add_test(
         tc, of_several_values_the_last_media_type_counts_and_takes_over_the_charset_of_its_like);

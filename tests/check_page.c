@@ -158,8 +158,9 @@ END_TEST
 
 START_TEST(a_body_of_another_type_is_not_looked_at)
 {
-    static const char *const types[] = {"image/png", "text/plain; charset=utf-8", "application/xml",
-                                        "application/json", "text/htmlx"};
+    static const char *const types[] = {"image/png",       "text/plain; charset=utf-8",
+                                        "application/xml", "application/json",
+                                        "text/htmlx",      "text/html, image/png"};
     struct page_request request = request_for(BYTES("<title>no</title>"));
 
     request.content_encoding = BYTES("rot13");
@@ -184,9 +185,25 @@ START_TEST(html_types_are_known_in_any_case_and_with_parameters)
 }
 END_TEST
 
+START_TEST(of_a_type_that_is_sent_more_than_once_the_last_counts)
+{
+    static const char *const types[] = {"text/html, text/html",
+                                        "text/html;charset=\"a, b\", text/html",
+                                        "image/png, text/html", "text/html, , nonsense, */*"};
+    struct page_request request = request_for(BYTES("x<title>yes</title>"));
+
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        request.content_type = bytes_cstr(types[i]);
+        assert_title(&request, "yes");
+    }
+}
+END_TEST
+
 START_TEST(without_a_useful_type_the_first_bytes_decide)
 {
-    static const char *const types[] = {"", "html", "*/*", "application/unknown", ";charset=x"};
+    static const char *const types[] = {
+        "", "html", "*/*", "application/unknown", ";charset=x", "text /html", ", ",
+    };
     struct page_request request = request_for(BYTES(" \n<!DocType html><title>yes</title>"));
 
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
@@ -608,6 +625,7 @@ Suite *suite_page(void)
     tcase_add_test(tc, an_empty_title_differs_from_none);
     tcase_add_test(tc, a_body_of_another_type_is_not_looked_at);
     tcase_add_test(tc, html_types_are_known_in_any_case_and_with_parameters);
+    tcase_add_test(tc, of_a_type_that_is_sent_more_than_once_the_last_counts);
     tcase_add_test(tc, without_a_useful_type_the_first_bytes_decide);
     tcase_add_test(tc, an_unknown_coding_is_a_bad_encoding_that_names_it);
     tcase_add_test(tc, a_body_that_is_not_what_its_coding_says_is_a_bad_encoding);
