@@ -1,5 +1,26 @@
 #include "parsers/meta.h"
 
+bool meta_read_tag(struct tag_scan *scan, struct meta_attributes *ret)
+{
+    const struct {
+        struct bytes name, *value;
+    } wanted[] = {
+        {BYTES("charset"), &ret->charset},
+        {BYTES("http-equiv"), &ret->http_equiv},
+        {BYTES("content"), &ret->content},
+    };
+    struct tag_attribute a;
+
+    *ret = (struct meta_attributes){0};
+    while (tag_next_attribute(scan, &a)) {
+        struct bytes value = a.value.ptr ? a.value : bytes_of(a.name.ptr, 0); /* it is there */
+        for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+            if (!wanted[i].value->ptr && bytes_equal_nocase(a.name, wanted[i].name))
+                *wanted[i].value = value;
+    }
+    return scan->p < scan->end;
+}
+
 static struct bytes from(struct bytes text, size_t at)
 {
     return bytes_of(text.ptr + at, text.len - at);

@@ -6,11 +6,19 @@
 #define SKIMD_PARSERS_META_H
 
 #include "parsers/label.h"
+#include "parsers/tag.h"
 
 /* The values of a meta element's attributes; `ptr` is NULL for one that it does not have. */
 struct meta_attributes {
     struct bytes charset, http_equiv, content;
 };
+
+/*
+ * Reads them from a tag, behind its "<meta" and up to its '>', where the scan is then; of two
+ * attributes of a name the first counts. Character references stay as they are written. False when
+ * the bytes end first.
+ */
+bool meta_read_tag(struct tag_scan *scan, struct meta_attributes *ret);
 
 /*
  * The encoding that the element declares, as the parse finds it (HTML standard, "in head" insertion

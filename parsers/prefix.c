@@ -8,7 +8,7 @@
 #include "parsers/meta_hint.h"
 #include "parsers/page.h"
 #include "parsers/sniff.h"
-#include "parsers/tag_find.h"
+#include "parsers/tag.h"
 
 #include <errno.h>
 #include <string.h>
