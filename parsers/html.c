@@ -143,7 +143,8 @@ static struct bytes put_stand_ins(struct bump *bump, struct bytes html, bool *re
     struct stand_in s;
 
     for (const unsigned char *at = p; at < end; at++)
-        count += refused(at, end, &s) > 0;
+        if (*at < 0x20 || *at >= 0x7f || *at == '&') /* nearly all is none of these */
+            count += refused(at, end, &s) > 0;
     *ret_any = count > 0;
     if (count == 0)
         return html;
