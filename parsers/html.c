@@ -246,6 +246,7 @@ void html_parse(struct bump *bump, struct bytes text, struct html *ret)
     const GumboOutput *output = gumbo_parse_with_options(&options, text.ptr, text.len);
     ret->document = output->document;
     ret->root = output->root;
+    ret->text = text;
 }
 
 /* -- walking -------------------------------------------------------------------------------------

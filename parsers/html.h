@@ -16,6 +16,7 @@ struct GumboInternalNode; /* GumboNode */
 struct html {
     const struct GumboInternalNode *document; /* in the arena, never destroyed */
     const struct GumboInternalNode *root;     /* its html element */
+    struct bytes text;                        /* as gumbo was given it */
     bool stand_ins;                           /* texts of the tree need html_restore() */
 };
 

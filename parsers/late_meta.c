@@ -13,7 +13,7 @@ static struct bytes value(const GumboElement *element, const char *name)
     return bytes_cstr(found ? found->value : NULL);
 }
 
-enum charset late_meta(struct bump *bump, const GumboNode *document)
+static enum charset first_in(struct bump *bump, const GumboNode *document)
 {
     enum charset first = CHARSET_NONE;
     unsigned first_at = UINT_MAX;
@@ -35,4 +35,30 @@ enum charset late_meta(struct bump *bump, const GumboNode *document)
         }
     }
     return first;
+}
+
+/* The frameset that stands where else the body would, or NULL. */
+static const GumboElement *frameset_of(const GumboNode *root)
+{
+    const GumboVector *children = &root->v.element.children;
+
+    for (unsigned i = 0; i < children->length; i++) {
+        const GumboNode *child = children->data[i];
+        if (child->type == GUMBO_NODE_ELEMENT && child->v.element.tag == GUMBO_TAG_FRAMESET)
+            return &child->v.element;
+    }
+    return NULL;
+}
+
+enum charset late_meta(struct bump *bump, const struct html *html)
+{
+    const GumboElement *frameset = frameset_of(html->root);
+    struct html before;
+
+    if (!frameset)
+        return first_in(bump, html->document);
+    /* A body that it took the place of is lost with its elements; behind it there are none. */
+    size_t len = (size_t)(frameset->original_tag.data - html->text.ptr);
+    html_parse(bump, bytes_of(html->text.ptr, len), &before);
+    return first_in(bump, before.document);
 }

@@ -7,13 +7,14 @@
 #include "parsers/label.h"
 
 struct bump;
-struct GumboInternalNode;
+struct html;
 
 /*
  * What the first meta element with a known encoding declares: first as the parser met them, below
- * templates, too. For charset_change(); CHARSET_NONE without one. Allocates from `bump`, never
- * recurses.
+ * templates, too, and in a body whose place a frameset took. For charset_change(); CHARSET_NONE
+ * without one. The first one in the tree of a beginning of a page is the first one of the page.
+ * Allocates from `bump`, never recurses.
  */
-enum charset late_meta(struct bump *bump, const struct GumboInternalNode *document);
+enum charset late_meta(struct bump *bump, const struct html *html);
 
 #endif

@@ -159,7 +159,7 @@ static int parse_once(struct reading *r, struct bytes part, enum charset *ret_me
     if (r->title.text.len > 0)
         memcpy(r->kept, r->title.text.ptr, r->title.text.len);
     r->title.text.ptr = r->kept;
-    *ret_meta = is_open(r) ? late_meta(r->bump, html.document) : CHARSET_NONE;
+    *ret_meta = is_open(r) ? late_meta(r->bump, &html) : CHARSET_NONE;
     bump_rewind(r->bump, mark);
     return 0;
 }
@@ -260,7 +260,7 @@ static int declared_in(struct reading *r, struct bytes part)
     if (rc < 0)
         return rc;
     html_parse(r->bump, text, &html);
-    charset_change(&r->choice, late_meta(r->bump, html.document));
+    charset_change(&r->choice, late_meta(r->bump, &html));
     bump_rewind(r->bump, mark);
     return 0;
 }
