@@ -46,15 +46,6 @@ enum charset charset_guess(struct bytes page, bool cut)
     return good == page.len || (stop.incomplete && cut) ? CHARSET_UTF_8 : CHARSET_WINDOWS_1252;
 }
 
-struct charset_choice charset_settle(struct bytes page, struct bytes content_type, bool cut)
-{
-    struct charset_choice choice = charset_declared(page, content_type);
-
-    if (choice.charset == CHARSET_NONE)
-        choice.charset = charset_guess(page, cut);
-    return choice;
-}
-
 bool charset_change(struct charset_choice *choice, enum charset meta)
 {
     enum charset now = choice->charset;
@@ -63,7 +54,7 @@ bool charset_change(struct charset_choice *choice, enum charset meta)
         return false;
     choice->certain = true;
     /* A page that was read as UTF-16 is UTF-16, whatever it says. */
-    if (now == meta || now == CHARSET_UTF_16BE || now == CHARSET_UTF_16LE)
+    if (now == meta || charset_is_utf16(now))
         return false;
     choice->charset = meta;
     return true;

@@ -4,12 +4,10 @@
  * where nothing is declared valid UTF-8, else windows-1252. A meta element that only the parse
  * finds may change it afterwards:
  *
- *     struct charset_choice choice = charset_settle(page, content_type, cut);
- *     do
- *         ... convert_to_utf8(choice.charset, page behind choice.mark), parse ...
- *     while (charset_change(&choice, late_meta(...)));
+ *     charset_declared(), charset_guess()
+ *        └─▶ convert_to_utf8() ─▶ parse ─▶ late_meta() ─▶ charset_change(): once more, if true
  *
- * Pure; any thread.
+ * source.h goes that way, and says when a beginning of the page is enough. Pure; any thread.
  */
 #ifndef SKIMD_PARSERS_CHARSET_H
 #define SKIMD_PARSERS_CHARSET_H
@@ -34,13 +32,10 @@ struct charset_choice charset_declared(struct bytes page, struct bytes content_t
  */
 enum charset charset_guess(struct bytes page, bool cut);
 
-/* Both; never CHARSET_NONE. */
-struct charset_choice charset_settle(struct bytes page, struct bytes content_type, bool cut);
-
 /*
  * Takes note of what the first meta element with an encoding declares, as meta_charset() gives it
- * (CHARSET_NONE: there is none). True when that changes the choice: then the page is to be decoded
- * and parsed again, and the choice is certain (HTML standard, "change the encoding").
+ * (CHARSET_NONE: there is none). True when that changes the choice, which is certain then: what was
+ * read otherwise is to be decoded and parsed again (HTML standard, "change the encoding").
  */
 bool charset_change(struct charset_choice *choice, enum charset meta);
 

@@ -105,21 +105,6 @@ static bool is_utf8(struct bytes text, bool cut, size_t *ret_len)
     return *ret_len == text.len || (stop.incomplete && cut);
 }
 
-/* Whether ASCII is itself in `c`, whatever stands before it. */
-static bool keeps_ascii(enum charset c)
-{
-    switch (c) {
-    case CHARSET_NONE:
-    case CHARSET_REPLACEMENT:
-    case CHARSET_UTF_16BE:
-    case CHARSET_UTF_16LE:
-    case CHARSET_ISO_2022_JP:
-        return false;
-    default:
-        return true;
-    }
-}
-
 int convert_to_utf8(struct multi_byte *m, struct bump *bump, enum charset c, struct bytes text,
                     bool cut, struct bytes *ret)
 {
@@ -131,7 +116,7 @@ int convert_to_utf8(struct multi_byte *m, struct bump *bump, enum charset c, str
         *ret = bytes_of(text.ptr, len);
         return 0;
     }
-    if (keeps_ascii(c) && ascii_prefix(text) == text.len) {
+    if (charset_keeps_ascii(c) && ascii_prefix(text) == text.len) {
         *ret = text;
         return 0;
     }

@@ -15,6 +15,17 @@ const char *charset_name(enum charset c)
     return (unsigned)c < CHARSET_COUNT ? charset_names[c] : "";
 }
 
+bool charset_is_utf16(enum charset c)
+{
+    return c == CHARSET_UTF_16BE || c == CHARSET_UTF_16LE;
+}
+
+bool charset_keeps_ascii(enum charset c)
+{
+    return c != CHARSET_NONE && c != CHARSET_REPLACEMENT && c != CHARSET_ISO_2022_JP &&
+           !charset_is_utf16(c);
+}
+
 /* Sorted by label, in lower case. */
 static const struct label {
     struct bytes text;
@@ -48,7 +59,7 @@ enum charset charset_of_inner_label(struct bytes label)
 {
     enum charset charset = charset_of_label(label);
 
-    if (charset == CHARSET_UTF_16BE || charset == CHARSET_UTF_16LE)
+    if (charset_is_utf16(charset))
         return CHARSET_UTF_8;
     return charset == CHARSET_X_USER_DEFINED ? CHARSET_WINDOWS_1252 : charset;
 }

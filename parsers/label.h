@@ -60,6 +60,15 @@ enum charset {
 /* The standard's name in lower case; "" for CHARSET_NONE. Any thread. */
 const char *charset_name(enum charset c);
 
+/* Any thread, both. */
+bool charset_is_utf16(enum charset c);
+
+/*
+ * Whether ASCII bytes are themselves, but for those that belong to a longer character: these are
+ * never one of < > " ' & / = or white space.
+ */
+bool charset_keeps_ascii(enum charset c);
+
 /*
  * The encoding of a label, in any case and with ASCII white space around it (Encoding standard,
  * "get an encoding"). CHARSET_NONE for a label that is unknown. Any thread.

@@ -5,6 +5,7 @@
 #include "parsers/multi_byte.h"
 #include "parsers/prefix.h"
 #include "parsers/sniff.h"
+#include "parsers/source.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -36,6 +37,7 @@ struct page_parser {
     struct bump bump;
     struct decoder *decoder;
     struct multi_byte *multi_byte;
+    char title[TITLE_MAX];          /* of the latest page */
     char message[PAGE_MESSAGE_MAX]; /* of the latest error */
 };
 
@@ -147,34 +149,57 @@ static void fail_decoding(struct page_parser *pp, const struct page_request *in,
     }
 }
 
+/* What the beginning of the page looks like; SNIFF_UNKNOWN when there is too little of it. */
+static int sniff_source(struct source *source, enum sniff *ret)
+{
+    *ret = SNIFF_UNKNOWN;
+    for (size_t len = SOURCE_FIRST; *ret == SNIFF_UNKNOWN; len *= 2) {
+        int rc = source_read(source, len);
+        if (rc < 0)
+            return rc;
+        const size_t mark = bump_mark(source->bump);
+        bool all = source->ended && source->raw.len <= len;
+        struct bytes text, part = all ? source->raw : bytes_of(source->raw.ptr, len);
+
+        rc = source_text(source, part, source_charset(source, part), &text);
+        if (rc < 0)
+            return rc;
+        if (source->has_looked) /* a mark may be in front */
+            *ret = sniff_text(text);
+        bump_rewind(source->bump, mark);
+        if (all)
+            break;
+    }
+    return 0;
+}
+
 /* The whole way; leaves through the arena's escape when the page takes too much. */
 static void parse(struct page_parser *pp, const struct page_request *in, struct page_facts *ret)
 {
-    const struct decode_limits limits = {
-        .max_bytes = in->max_decoded_bytes,
-        .max_ratio = in->is_prefix ? 0 : in->max_ratio, /* what follows may be less compressed */
-        .deadline_ns = in->deadline_ns,
-    };
-    enum sniff sniff = sniff_type(in->content_type);
-    struct prefix page;
+    struct source source = {
+        .bump = &pp->bump, .decoder = pp->decoder, .multi_byte = pp->multi_byte};
+    struct prefix page = {.settled = true};
+    enum sniff looks = sniff_type(in->content_type);
 
-    if (sniff == SNIFF_NOT_HTML) {
+    if (looks == SNIFF_NOT_HTML) {
         *ret = (struct page_facts){.settled = true};
         return;
     }
-    int rc = decoder_begin(pp->decoder, in->body, in->content_encoding, &limits);
-    if (rc == 0)
-        rc = prefix_read(&pp->bump, pp->decoder, pp->multi_byte, in, sniff == SNIFF_UNKNOWN, &page);
+    int rc = source_begin(&source, in);
+    if (rc == 0 && looks == SNIFF_UNKNOWN)
+        rc = sniff_source(&source, &looks);
+    if (rc == 0 && looks == SNIFF_HTML)
+        rc = prefix_read(&source, in->parse_all, pp->title, &page);
     if (rc == -EOPNOTSUPP) {
         fail_with(pp, ret, PAGE_BAD_ENCODING, "Pages in the charset \"%s\" are not read",
-                  charset_name(page.charset));
+                  charset_name(source_charset(&source, source.raw)));
         return;
     }
     if (rc < 0) {
         fail_decoding(pp, in, rc, ret);
         return;
     }
-    if (!page.settled) {
+    if (!page.settled || (looks == SNIFF_UNKNOWN && in->is_prefix)) {
         *ret = (struct page_facts){.settled = false};
         return;
     }
@@ -186,7 +211,7 @@ static void parse(struct page_parser *pp, const struct page_request *in, struct 
         .body_truncated = !in->is_prefix && decoder_cut(pp->decoder),
         .charset = page.charset,
         .title = page.title.text,
-        .decoded_bytes = page.decoded_bytes,
+        .decoded_bytes = source.raw.len,
     };
 }
 

@@ -103,8 +103,7 @@ static enum charset xml_encoding(struct tag_scan s)
         if ((unsigned char)label.ptr[i] <= 0x20)
             return CHARSET_NONE;
     enum charset charset = s.p < s.end ? charset_of_label(label) : CHARSET_NONE;
-    bool utf16 = charset == CHARSET_UTF_16BE || charset == CHARSET_UTF_16LE;
-    return utf16 ? CHARSET_UTF_8 : charset;
+    return charset_is_utf16(charset) ? CHARSET_UTF_8 : charset;
 }
 
 enum charset prescan(struct bytes page)

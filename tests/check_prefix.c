@@ -5,6 +5,7 @@
 #include "parsers/bump.h"
 #include "parsers/page.h"
 #include "parsers/prefix.h"
+#include "parsers/prescan.h"
 #include "tests/support/soup.h"
 
 #include <errno.h>
@@ -366,13 +367,13 @@ START_TEST(a_declared_charset_makes_the_rest_of_a_page_unneeded)
     request.content_encoding = BYTES("gzip");
     parse(request, &kept);
     assert_told(kept.facts, "\xc3\xa9", CHARSET_UTF_8, true);
-    ck_assert_uint_eq(kept.facts.decoded_bytes, PREFIX_FIRST);
+    ck_assert_uint_eq(kept.facts.decoded_bytes, SOURCE_FIRST);
 
     /* Nor is it noticed what is wrong there: it is a bomb, and damaged. */
     request.max_ratio = 10;
     parse(request, &kept);
     assert_told(kept.facts, "\xc3\xa9", CHARSET_UTF_8, true);
-    request.max_decoded_bytes = PREFIX_FIRST;
+    request.max_decoded_bytes = SOURCE_FIRST;
     parse(request, &kept);
     assert_told(kept.facts, "\xc3\xa9", CHARSET_UTF_8, true);
     memset(body.ptr + body.len / 2, 0xff, body.len / 2);
@@ -499,7 +500,7 @@ START_TEST(a_beginning_is_settled_from_the_end_tag_of_its_title_on)
             assert_told(facts, "A", CHARSET_UTF_8, true);
         assert_unsettled(parse_prefix(len, "text/html"));
     }
-    ck_assert_uint_lt(html.len, PREFIX_PRESCAN);
+    ck_assert_uint_lt(html.len, PRESCAN_MAX);
 }
 END_TEST
 

@@ -74,10 +74,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes page = rest.ptr ? rest : BYTES("");
     size_t at = cut.len > 0 ? (unsigned char)cut.ptr[0] * page.len / 256 : 0;
 
-    struct charset_choice choice = charset_settle(page, content_type, false);
-    FUZZ_CHECK(choice.charset != CHARSET_NONE && choice.mark <= page.len);
-    FUZZ_CHECK(choice.certain || choice.charset == prescan(page) ||
-               choice.charset == charset_guess(page, false));
+    struct charset_choice choice = charset_declared(page, content_type);
+    FUZZ_CHECK(choice.mark <= page.len && (choice.certain || choice.charset == prescan(page)));
+    if (choice.charset == CHARSET_NONE)
+        choice.charset = charset_guess(page, false);
     enum charset asked = charset_of_label(label);
     check(asked == CHARSET_NONE ? choice.charset : asked, page, at);
 
