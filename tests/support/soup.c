@@ -1,6 +1,8 @@
 #include "tests/support/soup.h"
 
-#include "core/base/bytes.h"
+#include "parsers/label.h"
+
+#include <stdio.h>
 
 /* Each is taken as often as it stands here. */
 static const struct bytes pieces[] = {
@@ -174,9 +176,6 @@ static const struct bytes pieces[] = {
     P("\xf4\x8f\x90\x9b"),
     P("\xf4\x8f\x9f\xbf"),
     P("\xc2\xa0"),
-};
-
-static const struct bytes frames[] = {
     P("<frameset>"),
     P("<frameset>"),
     P("</frameset>"),
@@ -184,16 +183,10 @@ static const struct bytes frames[] = {
 };
 
 static const struct bytes odd_bytes[] = {
-    P("<meta charset=utf-8>"),
-    P("<meta charset=windows-1252>"),
-    P("<META CharSet = 'UTF8' />"),
-    P("<meta charset=nonsense>"),
     P("<meta charset='"),
     P("<meta x='"),
     P("<meta"),
     P("<metal"),
-    P("<meta http-equiv=content-type content='text/html; charset=latin1'>"),
-    P("<meta content=\"charset='utf-8'\" http-equiv=&#99;ontent-type>"),
     P("<meta http-equiv=refresh content='0; charset=utf-8'>"),
     P("charset=utf-8"),
     P("\xff"),
@@ -204,15 +197,49 @@ static const struct bytes odd_bytes[] = {
     P("\xf0\x9f"),
     P("\x81"),
     P("\xc3"),
+    P("\x1b(B"),
+    P("\x1b$B"),
+    P("\x1b("),
+    P("\x0e"),
+    P("\xff\xfe"),
 #undef P
+};
+
+/* With a label in the middle. */
+static const struct {
+    const char *before, *behind;
+} metas[] = {
+    {"<meta charset=", ">"},
+    {"<meta charset=", ">"},
+    {"<META CharSet = '", "' />"},
+    {"<meta http-equiv=content-type content='text/html; charset=", "'>"},
+    {"<meta content=\"charset='", "'\" http-equiv=&#99;ontent-type>"},
+    {"<meta charset=no http-equiv=content-type content='charset=", "'>"},
+    {"<meta http-equiv content='charset=", "'>"},
+    {"<meta\xe9 charset=", ">"},
+    {"<meta http-equiv=content-type content='\x81"
+     "charset=no; charset=",
+     "'>"},
+    {"\x1b(B<me\x1b(Bta charset=", ">"},
+    {"<p></p><meta charset=", "><frameset>"},
+    {"<!-- <meta charset=", "> -->"},
+    {"<script>'<meta charset=", ">'</script>"},
+    {"<p title='<meta charset=", ">'>"},
+    {"<meta charset=", ""},
+};
+
+static const char *const odd_labels[] = {
+    "latin1", "UTF8", " utf-8 ", "x-sjis", "utf-16", "hz-gb-2312", "nonsense", "",
 };
 
 enum {
     PIECES = sizeof pieces / sizeof pieces[0],
-    FRAMES = sizeof frames / sizeof frames[0],
     ODD_BYTES = sizeof odd_bytes / sizeof odd_bytes[0],
+    METAS = sizeof metas / sizeof metas[0],
+    ODD_LABELS = sizeof odd_labels / sizeof odd_labels[0],
     PIECES_MAX = 40, /* in a page */
     GAP_MAX = 6000,
+    RUN_MAX = 6,
 };
 
 /* splitmix64 */
@@ -236,21 +263,71 @@ static void put_gap(struct soup *s, struct buffer *out)
     }
 }
 
+struct bytes soup_label(struct soup *s)
+{
+    uint32_t at = soup_below(s, CHARSET_COUNT + ODD_LABELS);
+
+    return bytes_cstr(at < CHARSET_COUNT ? charset_name((enum charset)at)
+                                         : odd_labels[at - CHARSET_COUNT]);
+}
+
+static void put_labelled(struct soup *s, struct buffer *out, const char *before, const char *behind)
+{
+    struct bytes label = soup_label(s);
+
+    buffer_printf(out, "%s%.*s%s", before, (int)label.len, label.ptr, behind);
+}
+
+/* Bytes that may be characters of some encoding, whole and half ones. */
+static void put_run(struct soup *s, struct buffer *out)
+{
+    uint32_t len = 1 + soup_below(s, RUN_MAX), low = soup_below(s, 3) ? 0x80 : 0x21;
+
+    for (uint32_t i = 0; i < len; i++)
+        buffer_byte(out, (char)(low + soup_below(s, 0x100 - low)));
+}
+
+static void put_odd(struct soup *s, struct buffer *out)
+{
+    uint32_t at = soup_below(s, ODD_BYTES + METAS + RUN_MAX + 1);
+
+    if (at < ODD_BYTES)
+        buffer_append(out, odd_bytes[at].ptr, odd_bytes[at].len);
+    else if (at < ODD_BYTES + METAS)
+        put_labelled(s, out, metas[at - ODD_BYTES].before, metas[at - ODD_BYTES].behind);
+    else if (at < ODD_BYTES + METAS + RUN_MAX)
+        put_run(s, out);
+    else
+        put_gap(s, out);
+}
+
 void soup_page(struct soup *s, enum soup_kind kind, struct buffer *out)
 {
     uint32_t count = 1 + soup_below(s, PIECES_MAX);
-    const struct bytes *more = kind == SOUP_TEXT ? frames : odd_bytes;
-    uint32_t more_count = kind == SOUP_TEXT ? FRAMES : ODD_BYTES;
 
     out->len = 0;
+    if (kind == SOUP_BYTES && soup_below(s, 8) == 0)
+        put_labelled(s, out, "<?xml version='1.0' encoding='", "'?>");
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = soup_below(s, PIECES + more_count + 1);
-        if (at == PIECES + more_count) {
-            if (kind == SOUP_BYTES)
-                put_gap(s, out);
+        if (kind == SOUP_BYTES && soup_below(s, 5) == 0) {
+            put_odd(s, out);
             continue;
         }
-        struct bytes piece = at < PIECES ? pieces[at] : more[at - PIECES];
+        struct bytes piece = pieces[soup_below(s, PIECES)];
         buffer_append(out, piece.ptr, piece.len);
     }
+}
+
+void soup_widen(struct buffer *page, bool big_endian)
+{
+    size_t len = page->len;
+
+    if (!buffer_reserve(page, len))
+        return;
+    for (size_t i = len; i-- > 0;) {
+        char c = page->ptr[i];
+        page->ptr[2 * i + !big_endian] = '\0';
+        page->ptr[2 * i + big_endian] = c;
+    }
+    page->len = 2 * len;
 }

@@ -6,6 +6,7 @@
 #define SKIMD_TESTS_SUPPORT_SOUP_H
 
 #include "core/base/buffer.h"
+#include "core/base/bytes.h"
 
 #include <stdint.h>
 
@@ -18,10 +19,16 @@ uint32_t soup_below(struct soup *s, uint32_t bound);
 
 enum soup_kind {
     SOUP_TEXT,  /* well-formed UTF-8 */
-    SOUP_BYTES, /* with bytes that are not, meta elements, and without framesets */
+    SOUP_BYTES, /* bytes of any encoding, and what declares one */
 };
 
 /* Makes `out` a page of some pieces. */
 void soup_page(struct soup *s, enum soup_kind kind, struct buffer *out);
+
+/* A label of an encoding, nearly always a known one. */
+struct bytes soup_label(struct soup *s);
+
+/* Makes each byte of `page` two, as UTF-16 has what is ASCII. */
+void soup_widen(struct buffer *page, bool big_endian);
 
 #endif
