@@ -58,6 +58,9 @@ static void parse_unpack(task *t, void *frame, struct bytes reply)
     struct page_facts facts;
 
     int rc = page_reply_unpack(reply, &facts);
+    if (rc == 0 &&
+        ((!facts.settled && !p->request.is_prefix) || (facts.from_prefix && p->request.parse_all)))
+        rc = -EBADMSG; /* no answer to what was asked */
     if (rc < 0) {
         task_fail(t, rc, NULL, NULL);
         return;

@@ -16,6 +16,7 @@ struct reading {
     char *title_text;           /* TITLE_MAX bytes for it, where no rewind takes them away */
     enum charset title_charset; /* in which it was read */
     struct bytes cut;           /* the beginning of the page that told it for certain */
+    size_t parsed;              /* bytes, by following hints */
 };
 
 /* -- the title of a beginning --------------------------------------------------------------------
@@ -107,6 +108,15 @@ static size_t cut_behind_meta(const struct source *s, size_t cut)
     return cut;
 }
 
+/* Whether a hint may be followed, the page parsed up to there. `tries`: that were before. */
+static bool may_follow(struct reading *r, struct bytes part, unsigned tries)
+{
+    if (tries == PREFIX_TRIES || part.len > PREFIX_PARSED_MAX - r->parsed)
+        return false;
+    r->parsed += part.len;
+    return true;
+}
+
 /* Reads until a beginning tells the title for certain, r->cut then, or there is no use. */
 static int find_title(struct reading *r)
 {
@@ -119,13 +129,15 @@ static int find_title(struct reading *r)
             return 0;
         for (size_t cut; s->has_looked && (cut = next_cut(s->raw, &at)) > 0;) {
             struct bytes part = bytes_of(s->raw.ptr, cut_behind_meta(s, cut));
+            if (!may_follow(r, part, tries++))
+                return 0;
             int rc = parse_part(r, part);
             if (rc < 0)
                 return rc;
-            if (r->title.certain != TITLE_UNCERTAIN)
+            if (r->title.certain != TITLE_UNCERTAIN) {
                 r->cut = part;
-            if (r->cut.len > 0 || ++tries == PREFIX_TRIES)
                 return 0;
+            }
         }
         if (s->ended)
             return 0;
@@ -179,9 +191,10 @@ static int settle_charset(struct reading *r)
     while (rc == 0 && source_is_open(s)) {
         size_t end = 0;
         enum meta_hint hint = next_meta(r, &search, &end);
+        struct bytes part = bytes_of(s->raw.ptr, end);
 
-        if (hint == META_HINT_TAG && tries++ < PREFIX_TRIES) {
-            rc = declared_in(s, bytes_of(s->raw.ptr, end));
+        if (hint == META_HINT_TAG && may_follow(r, part, tries++)) {
+            rc = declared_in(s, part);
         } else if (hint == META_HINT_NONE) {
             if (s->ended)
                 return 0;

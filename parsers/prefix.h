@@ -23,7 +23,10 @@
 #include "parsers/source.h"
 #include "parsers/title.h"
 
-enum { PREFIX_TRIES = 3 }; /* hints followed before the whole page is parsed */
+enum {
+    PREFIX_TRIES = 3,              /* hints followed before the whole page is parsed, */
+    PREFIX_PARSED_MAX = 512 << 10, /* and bytes parsed for that in all */
+};
 
 struct prefix {
     bool settled;     /* false, of an is_prefix: what follows may change all of this */

@@ -65,6 +65,10 @@ int source_read(struct source *s, size_t want)
             return rc;
         s->raw.len += got;
         s->ended = got == 0;
+        if (s->ended) {
+            bump_resize_last(s->bump, s->buffer, s->capacity, s->raw.len);
+            s->capacity = s->raw.len;
+        }
     }
     look(s);
     return 0;

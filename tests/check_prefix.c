@@ -3,6 +3,7 @@
 #include "core/base/buffer.h"
 #include "core/base/clock.h"
 #include "parsers/bump.h"
+#include "parsers/meta_hint.h"
 #include "parsers/page.h"
 #include "parsers/prefix.h"
 #include "parsers/prescan.h"
@@ -370,6 +371,15 @@ START_TEST(a_hint_is_followed_as_far_as_the_tree_bears_it_out)
 }
 END_TEST
 
+START_TEST(a_title_too_far_into_a_page_is_found_by_a_parse_of_the_whole)
+{
+    while (html.len < PREFIX_PARSED_MAX)
+        gap();
+    buffer_text(&html, "<title>A</title>");
+    assert_told(parse_html("text/html;charset=utf-8"), "A", CHARSET_UTF_8, false);
+}
+END_TEST
+
 START_TEST(a_page_without_a_title_tag_is_not_parsed)
 {
     for (int i = 0; i < 200000; i++)
@@ -469,8 +479,7 @@ START_TEST(what_only_looks_like_a_meta_element_decides_nothing)
         "<meta charset=latin1",
         "<p title='<meta charset=latin1>'>",
         "<select><meta charset=latin1>",
-        "<!-- <meta charset=latin1> <meta charset=latin1> <meta charset=latin1> "
-        "<meta charset=latin1> <meta charset=latin1> -->",
+        "<!--<meta charset=big5><meta charset=big5><meta charset=big5><meta charset=big5>-->",
     };
 
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
@@ -491,6 +500,45 @@ START_TEST(many_tags_that_are_never_closed_are_not_looked_at_again_and_again)
     for (int i = 0; i < 400000; i++)
         buffer_text(&html, "<meta ");
     assert_told(parse_html("text/html"), "A", CHARSET_UTF_8, true);
+}
+END_TEST
+
+/* The ends of all tags that may declare a charset; `text` comes in pieces from `step` on. */
+static size_t hint_ends(struct bytes text, size_t step, size_t *ends, size_t max)
+{
+    struct meta_search search = {0};
+    size_t count = 0;
+
+    for (size_t len = step;; len += len / 2 + 1) {
+        bool whole = len >= text.len;
+        while (meta_hint_next(&search, whole ? text : bytes_of(text.ptr, len), whole,
+                              &ends[count]) == META_HINT_TAG) {
+            ck_assert_uint_lt(count, max - 1);
+            count++;
+        }
+        if (whole)
+            return count;
+    }
+}
+
+START_TEST(a_page_that_comes_in_pieces_has_the_same_hints)
+{
+    enum { MAX = 64, PAGES = 300 };
+    struct soup soup = {.state = 13};
+    size_t once[MAX], again[MAX], found = 0;
+
+    for (int i = 0; i < PAGES; i++) {
+        soup_page(&soup, SOUP_BYTES, &html);
+        struct bytes text = buffer_bytes(&html);
+        size_t count = hint_ends(text, text.len, once, MAX);
+
+        for (size_t step = 1; step < 40; step += 1 + soup_below(&soup, 8)) {
+            ck_assert_uint_eq(hint_ends(text, step, again, MAX), count);
+            ck_assert(memcmp(once, again, count * sizeof *once) == 0);
+        }
+        found += count;
+    }
+    ck_assert_uint_gt(found, PAGES / 4);
 }
 END_TEST
 
@@ -622,12 +670,14 @@ Suite *suite_prefix(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, a_hint_is_followed_as_far_as_the_tree_bears_it_out, 0,
                         (int)(sizeof hints / sizeof hints[0]));
+    tcase_add_test(tc, a_title_too_far_into_a_page_is_found_by_a_parse_of_the_whole);
     tcase_add_test(tc, a_page_without_a_title_tag_is_not_parsed);
     tcase_add_test(tc, a_declared_charset_makes_the_rest_of_a_page_unneeded);
     tcase_add_test(tc, without_a_charset_the_last_byte_decides_how_a_title_reads);
     tcase_add_test(tc, a_meta_element_behind_the_title_decides_how_it_reads);
     tcase_add_test(tc, what_only_looks_like_a_meta_element_decides_nothing);
     tcase_add_test(tc, many_tags_that_are_never_closed_are_not_looked_at_again_and_again);
+    tcase_add_test(tc, a_page_that_comes_in_pieces_has_the_same_hints);
     tcase_add_test(tc, a_beginning_is_settled_from_the_end_tag_of_its_title_on);
     tcase_add_test(tc, a_beginning_that_declares_no_charset_is_never_settled);
     tcase_add_test(tc, a_beginning_without_a_certain_title_is_never_settled);
