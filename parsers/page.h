@@ -52,11 +52,12 @@ struct page_request {
 /* What came of it. Bytes are borrowed from the parser, or from the message they were read from. */
 struct page_facts {
     enum page_error error;
-    struct bytes message; /* for a person, UTF-8; empty when error is PAGE_OK */
 
     /* What follows changes nothing of this. False only when an is_prefix told too little: nothing
      * else is set then, and the whole body is to be parsed. */
     bool settled;
+
+    struct bytes message; /* for a person, UTF-8; empty when error is PAGE_OK */
 
     /* Set only when error is PAGE_OK: */
     bool from_prefix; /* a beginning of the page told it, the rest was not parsed */

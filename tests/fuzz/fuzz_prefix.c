@@ -88,9 +88,25 @@ static void check_text(struct bytes text, size_t len)
     FUZZ_CHECK(bytes_equal(whole.text, part.text));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void check_page(struct page_request request, size_t len)
 {
     static struct told whole, told;
+    bool coded = request.content_encoding.len > 0;
+
+    request.parse_all = true;
+    parse(request, &whole);
+    request.parse_all = false;
+    parse(request, &told);
+    check_same(&told, &whole, coded);
+    request.is_prefix = true;
+    request.body.len = len;
+    parse(request, &told);
+    if (told.facts.settled)
+        check_same(&told, &whole, coded);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
     struct bytes rest = bytes_of((const char *)data, size);
     struct page_request request = {.max_decoded_bytes = DECODED_MAX, .max_ratio = RATIO_MAX};
 
@@ -102,17 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (utf8_valid(request.body))
         check_text(request.body, len);
-    bool coded = request.content_encoding.len > 0;
-    request.parse_all = true;
-    parse(request, &whole);
-    request.parse_all = false;
-    parse(request, &told);
-    check_same(&told, &whole, coded);
-    request.is_prefix = true;
-    request.body.len = len;
-    parse(request, &told);
-    if (told.facts.settled)
-        check_same(&told, &whole, coded);
+    check_page(request, len);
     fuzz_free(request.content_type);
     fuzz_free(request.content_encoding);
     return 0;
