@@ -53,7 +53,7 @@ endif
 
 ASYNC_SRC := $(wildcard core/base/*.c core/async/*.c)
 ROOM_SRC  := $(wildcard core/fetch/*.c parsers/*.c) $(filter-out server/main.c,$(wildcard server/*.c))
-TEST_SRC  := $(wildcard tests/*.c) $(filter-out tests/support/origin_main.c,$(wildcard tests/support/*.c))
+TEST_SRC  := $(wildcard tests/*.c) $(filter-out %_main.c,$(wildcard tests/support/*.c))
 
 objects    = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 ASYNC_OBJ := $(call objects,$(ASYNC_SRC))
@@ -61,12 +61,13 @@ ROOM_OBJ  := $(call objects,$(ROOM_SRC))
 TEST_OBJ  := $(call objects,$(TEST_SRC))
 MAIN_OBJ  := $(call objects,server/main.c)
 ORIGIN_OBJ := $(call objects,$(wildcard tests/support/origin*.c core/base/*.c))
+NAME_SERVER_OBJ := $(call objects,$(wildcard tests/support/name_*.c core/base/*.c))
 BENCH_OBJ := $(call objects,$(wildcard bench/*.c bench/async/*.c bench/fetch/*.c bench/parsers/*.c))
 BENCH_FETCH := $(BUILD)/bench_fetch $(BUILD)/bare_multi $(BUILD)/many_hosts
 FUZZ_OBJ  := $(call objects,$(wildcard tests/fuzz/*.c))
 TORTURE_OBJ := $(call objects,$(wildcard tests/torture/*.c))
 EXAMPLE_OBJ := $(call objects,$(wildcard examples/*.c))
-ALL_OBJ   := $(ASYNC_OBJ) $(ROOM_OBJ) $(TEST_OBJ) $(MAIN_OBJ) $(ORIGIN_OBJ) $(BENCH_OBJ) $(FUZZ_OBJ) $(TORTURE_OBJ) $(EXAMPLE_OBJ)
+ALL_OBJ   := $(ASYNC_OBJ) $(ROOM_OBJ) $(TEST_OBJ) $(MAIN_OBJ) $(ORIGIN_OBJ) $(NAME_SERVER_OBJ) $(BENCH_OBJ) $(FUZZ_OBJ) $(TORTURE_OBJ) $(EXAMPLE_OBJ)
 
 # What install-async installs for others to include; the other headers of these rooms are their own.
 ASYNC_HEADERS := $(patsubst %,core/async/%.h,async future task scope channel map combine context runtime debug mock loop) \
@@ -80,8 +81,8 @@ VERSION := $(shell sed -n 's/^.define SKIMD_VERSION "\(.*\)"/\1/p' server/versio
 
 all: $(BUILD)/skimd $(BUILD)/libasync.a compile_commands.json ## build skimd (build/release/skimd)
 
-everything: all examples $(BUILD)/check_skimd $(BUILD)/origin $(BUILD)/bare_fetch $(BUILD)/bench_async $(BENCH_FETCH) \
-            $(BUILD)/bench_parsers $(BUILD)/torture
+everything: all examples $(BUILD)/check_skimd $(BUILD)/origin $(BUILD)/name_server $(BUILD)/bare_fetch $(BUILD)/bench_async \
+            $(BENCH_FETCH) $(BUILD)/bench_parsers $(BUILD)/torture
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +104,10 @@ $(BUILD)/check_skimd: $(TEST_OBJ) $(ROOM_OBJ) $(BUILD)/libasync.a
 $(BUILD)/origin: $(ORIGIN_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lz
+
+$(BUILD)/name_server: $(NAME_SERVER_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/bare_fetch: $(call objects,bench/bare_fetch.c)
 	$(call say,LD,$@)
@@ -243,7 +248,7 @@ bench-async: ## measure the future layer beside bare loops, libuv and Python
 
 bench-fetch: ## measure the fetch engine beside bare libcurl loops
 	@docker/deps bench
-	@$(MAKE) --no-print-directory $(BENCH_FETCH)
+	@$(MAKE) --no-print-directory $(BENCH_FETCH) $(BUILD)/name_server
 	@bench/fetch/run $(BUILD)
 
 bench-parsers: ## measure a page's title beside a parse of the whole page

@@ -1,8 +1,7 @@
 #include "tests/support/name_message.h"
 
-#include "tests/check.h"
-
 #include <arpa/inet.h>
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +28,7 @@ static void parse_addresses(struct name_script *script, const char *texts)
     size_t length = strlen(texts);
 
     script->records = calloc(length / 2 + 1, sizeof *script->records); /* "::" is the shortest */
-    ck_assert_ptr_nonnull(script->records);
+    assert(script->records);
     while (*(texts += strspn(texts, " "))) {
         char text[INET6_ADDRSTRLEN];
         struct name_record *record = &script->records[script->count++];
@@ -37,8 +36,10 @@ static void parse_addresses(struct name_script *script, const char *texts)
         snprintf(text, sizeof text, "%.*s", (int)n, texts);
         texts += n;
         record->type = strchr(text, ':') ? ns_t_aaaa : ns_t_a;
-        ck_assert_msg(inet_pton(record->type == ns_t_a ? AF_INET : AF_INET6, text, record->data),
-                      "%s is no address", text);
+        if (inet_pton(record->type == ns_t_a ? AF_INET : AF_INET6, text, record->data) != 1) {
+            fprintf(stderr, "name_server: %s is no address\n", text);
+            abort();
+        }
     }
 }
 
@@ -46,11 +47,13 @@ struct name_turns name_turns_parse(const struct name_answer *answers, size_t cou
 {
     struct name_turns turns = {.scripts = calloc(count, sizeof *turns.scripts), .count = count};
 
-    ck_assert(turns.scripts && count > 0);
+    assert(turns.scripts && count > 0);
     for (size_t i = 0; i < count; i++) {
         turns.scripts[i].how = answers[i];
-        if (answers[i].alias)
-            ck_assert_ptr_nonnull(turns.scripts[i].alias = strdup(answers[i].alias));
+        if (answers[i].alias) {
+            turns.scripts[i].alias = strdup(answers[i].alias);
+            assert(turns.scripts[i].alias);
+        }
         if (answers[i].addresses)
             parse_addresses(&turns.scripts[i], answers[i].addresses);
     }

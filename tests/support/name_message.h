@@ -53,7 +53,7 @@ struct name_turns {
     size_t count, asked;
 };
 
-/* Copies; fails the test where a text is no address. */
+/* Copies; aborts where a text is no address. */
 struct name_turns name_turns_parse(const struct name_answer *answers, size_t count);
 void name_turns_free(struct name_turns *turns);
 

@@ -2,6 +2,7 @@
  * A DNS server for tests, in-process, that answers as it is told: UDP and TCP on one port of
  * 127.0.0.1, on a thread of its own. It knows A and AAAA and no zones: a name is what
  * name_server_set() made of it, compared without regard to case; all others do not exist.
+ * build/release/name_server is a program with one for which every name is 127.0.0.1.
  *
  *     struct name_server *ns = name_server_start();
  *     name_server_set(ns, "a.example", &(struct name_answer){.addresses = "127.0.0.1 ::1"});
@@ -11,7 +12,7 @@
  * Whoever looks a name up asks two questions, A and AAAA, and asks again when nothing comes. An
  * answer beyond 512 bytes (1232 where the question has EDNS) is cut and to be asked for by TCP.
  *
- * Functions may be called on any thread; they fail the test (Check) where arguments make no sense.
+ * Functions may be called on any thread; they abort where arguments make no sense.
  */
 #ifndef SKIMD_TESTS_NAME_SERVER_H
 #define SKIMD_TESTS_NAME_SERVER_H
