@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define USAGE "[--per-host N] [--window N]"
+#define USAGE                                                                                      \
+    "[--per-host N] [--window N] [--ca-file FILE] [--insecure] [--dns-server ADDRESS:PORT]"
 
 enum {
     WINDOW_EXTRA = 64, /* as in server/batch.c */
@@ -32,6 +33,7 @@ static struct fetch_options options = {
     .user_agent = "skimd/0.1.0",
 };
 static unsigned per_origin;
+static const char *ca_file, *dns_servers;
 static struct guard *guard;
 
 /* Loop thread. */
@@ -120,6 +122,8 @@ static void make(struct run *r)
             .hold_bytes = HOLD_BYTES,
             .max_page_bytes = MAX_PAGE_BYTES,
             .user_agent = options.user_agent,
+            .ca_file = ca_file,
+            .dns_servers = dns_servers,
         },
         &message);
     if (!fetcher)
@@ -168,17 +172,33 @@ static void read_command_line(int argc, char **argv)
         WORKLOAD_OPTIONS,
         {"per-host", required_argument, NULL, 'p'},
         {"window", required_argument, NULL, 'w'},
+        {"ca-file", required_argument, NULL, 'f'},
+        {"insecure", no_argument, NULL, 'i'},
+        {"dns-server", required_argument, NULL, 'd'},
         {NULL, 0, NULL, 0},
     };
     int option;
 
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        if (option == 'p')
+        switch (option) {
+        case 'p':
             per_origin = (unsigned)parse_number(optarg);
-        else if (option == 'w')
+            break;
+        case 'w':
             window = parse_number(optarg);
-        else
+            break;
+        case 'f':
+            ca_file = optarg;
+            break;
+        case 'i':
+            options.insecure = true;
+            break;
+        case 'd':
+            dns_servers = optarg;
+            break;
+        default:
             workload_option(&work, option, USAGE);
+        }
     }
     workload_read(&work, argc, argv, USAGE);
     if (per_origin == 0)
