@@ -130,6 +130,51 @@ START_TEST(any_look_at_the_outcome_is_enough)
 }
 END_TEST
 
+/* What was to be cancelled has failed meanwhile. */
+static void fail_instead(promise *p, void *arg)
+{
+    (void)arg;
+    promise_fail(p, -EIO, NULL, NULL);
+    promise_drop(p);
+}
+
+struct waits {
+    future *given, *awaited;
+};
+
+static int wait_step(task *t, void *frame)
+{
+    struct waits *s = frame;
+
+    BEGIN(t);
+    AWAIT(t, s->awaited, s->given);
+    END(t);
+}
+
+static void wait_drop(void *frame)
+{
+    future_drop(((struct waits *)frame)->awaited);
+}
+
+TASK(wait_task, ON_LOOP, sizeof(struct waits), .step = wait_step, .drop = wait_drop);
+
+START_TEST(a_cancelled_task_need_not_look_at_what_it_awaited)
+{
+    struct waits s = {0};
+    promise *p = promise_new(&s.given);
+    future *f = task_start(&wait_task, &s);
+
+    let_loop_turn();
+    promise_on_cancel(p, fail_instead, NULL);
+    future_cancel(f);
+    wait_settled(f);
+    ck_assert_int_eq(future_state(f), FUTURE_CANCELLED);
+    future_drop(f);
+    async_stop();
+    ck_assert_int_eq(unseen, 0);
+}
+END_TEST
+
 START_TEST(asking_whether_it_is_settled_is_no_look)
 {
     future *f = task_start(&failing_task, NULL);
@@ -449,6 +494,7 @@ Suite *suite_debug(void)
     tcase_add_test(lost, a_failure_that_nobody_even_waited_for_is_told);
     tcase_add_loop_test(lost, any_look_at_the_outcome_is_enough, 0, 4);
     tcase_add_test(lost, asking_whether_it_is_settled_is_no_look);
+    tcase_add_test(lost, a_cancelled_task_need_not_look_at_what_it_awaited);
     tcase_add_test(lost, a_promise_that_failed_unseen_has_no_name);
     tcase_add_test(lost, neither_cancelled_nor_ok_is_a_lost_failure);
     tcase_add_test(lost, a_failure_that_a_scope_passes_on_is_seen_with_the_scope);

@@ -164,9 +164,13 @@ static void task_ask_cancel(future *f)
 
 static void resume(task *t)
 {
+    const future *awaited = t->awaited;
+
     t->awaited = NULL;
     if (task_cancelled(t)) {
         if (!t->def->catches_cancel) {
+            if (awaited) /* that it failed meanwhile is not an error that got lost */
+                future_state(awaited);
             task_end_cancelled(t);
             return;
         }
