@@ -183,9 +183,9 @@ static void item_drop(void *frame)
 
     schedule_leave(&s->ticket, TURN_UNUSED, 0);
     early_drop(s->early);
-    future_abandon(s->page);
-    future_abandon(s->facts);
-    future_abandon(s->sent);
+    future_drop(s->page);
+    future_drop(s->facts);
+    future_drop(s->sent);
     flow_ended(s->batch->flow);
 }
 

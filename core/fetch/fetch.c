@@ -720,11 +720,11 @@ static void fetch_drop(void *frame)
     struct fetch_frame *s = frame;
 
     schedule_leave(&s->ticket, TURN_UNUSED, 0);
-    future_abandon(s->turn);
+    future_drop(s->turn);
     future_abandon(s->found);
-    future_abandon(s->dialled);
-    future_abandon(s->wait);
-    future_abandon(s->transfer);
+    future_drop(s->dialled);
+    future_drop(s->wait);
+    future_drop(s->transfer);
     target_free(&s->target);
     free(s->failure);
     if (s->watch && s->watch->release)

@@ -241,7 +241,7 @@ static void robots_drop(void *frame)
 
     if (is_under_way(s->entry)) /* it failed, or was cancelled: the next one asks anew */
         s->entry->expires_ns = 0;
-    future_abandon(s->page);
+    future_drop(s->page);
     free(s->url);
 }
 
