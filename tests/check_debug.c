@@ -84,18 +84,6 @@ START_TEST(a_failure_that_nobody_even_waited_for_is_told)
 }
 END_TEST
 
-START_TEST(a_failure_that_is_abandoned_is_not_told)
-{
-    future *f = task_start(&failing_task, NULL);
-
-    wait_settled(f);
-    ck_assert_ptr_null(future_abandon(f));
-    ck_assert_ptr_null(future_abandon(NULL));
-    async_stop();
-    ck_assert_int_eq(unseen, 0);
-}
-END_TEST
-
 static void look_at_state(const future *f)
 {
     future_state(f);
@@ -490,7 +478,6 @@ Suite *suite_debug(void)
         suite_add_tcase(suite, cases[i]);
     }
     tcase_add_test(lost, a_failure_that_is_dropped_unseen_is_told_once);
-    tcase_add_test(lost, a_failure_that_is_abandoned_is_not_told);
     tcase_add_test(lost, a_failure_that_nobody_even_waited_for_is_told);
     tcase_add_loop_test(lost, any_look_at_the_outcome_is_enough, 0, 4);
     tcase_add_test(lost, asking_whether_it_is_settled_is_no_look);

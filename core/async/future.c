@@ -120,13 +120,6 @@ future *future_drop(future *f)
 
 /* -- state ------------------------------------------------------------------------------------- */
 
-future *future_abandon(future *f)
-{
-    if (f)
-        (void)future_error(f); /* that was the look that counts */
-    return future_drop(f);
-}
-
 bool future_settled(const future *f)
 {
     return future_peek_state(f) != FUTURE_PENDING;

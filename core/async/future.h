@@ -37,12 +37,6 @@ future *future_ref(future *f);
 /* Gives one reference back; NULL does nothing. Returns NULL, so `f = future_drop(f)`. */
 future *future_drop(future *f);
 
-/*
- * future_drop() of one whose failure, should it have come to that, nobody needs to hear of: for
- * what a cancelled task was waiting for.
- */
-future *future_abandon(future *f);
-
 /* True once it is. Not a look at the outcome. */
 bool future_settled(const future *f);
 

@@ -721,7 +721,9 @@ static void fetch_drop(void *frame)
 
     schedule_leave(&s->ticket, TURN_UNUSED, 0);
     future_drop(s->turn);
-    future_abandon(s->found);
+    if (s->found) /* it may have failed when nobody waited any more: no error got lost */
+        (void)future_error(s->found);
+    future_drop(s->found);
     future_drop(s->dialled);
     future_drop(s->wait);
     future_drop(s->transfer);
