@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -161,6 +162,60 @@ START_TEST(the_last_of_an_origin_closes_its_connection_in_a_crowd)
     ck_assert_uint_eq(path("/page/1")->status, 200);
     ck_assert_uint_eq(path("/page/1")->status, 200);
     ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 2);
+}
+END_TEST
+
+/* A listener whose queue is full: what connects to it hears nothing. */
+enum { QUEUED = 4 };
+
+struct full {
+    int listener, queued[QUEUED];
+    struct address address;
+};
+
+static void full_open(struct full *f)
+{
+    socklen_t length = sizeof f->address.v4;
+    bool full = false;
+
+    f->address = loopback(0);
+    f->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(f->listener, 0);
+    ck_assert_int_eq(bind(f->listener, &f->address.any, length), 0);
+    ck_assert_int_eq(listen(f->listener, 0), 0);
+    ck_assert_int_eq(getsockname(f->listener, &f->address.any, &length), 0);
+    for (size_t i = 0; i < QUEUED; i++) {
+        f->queued[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        ck_assert_int_ge(f->queued[i], 0);
+        (void)connect(f->queued[i], &f->address.any, length);
+        full = poll(&(struct pollfd){.fd = f->queued[i], .events = POLLOUT}, 1, 0) == 0;
+    }
+    ck_assert(full);
+}
+
+static void full_close(struct full *f)
+{
+    close(f->listener);
+    for (size_t i = 0; i < QUEUED; i++)
+        close(f->queued[i]);
+}
+
+/* libcurl 7.88 closes such a socket without a word. */
+START_TEST(the_number_of_a_connection_that_never_came_is_fit_for_another)
+{
+    struct transfer_request nowhere = request;
+    struct full full;
+
+    full_open(&full);
+    nowhere.address = &full.address;
+    nowhere.timeout_ms = 50;
+    request.timeout_ms = 2000;
+    for (int i = 0; i < 3; i++) {
+        expect_code(get(url_of("/page/1"), &nowhere), FETCH_TIMEOUT);
+        expect_code(path("/page/1"), FETCH_OK);
+        engine_make(); /* so that the next one connects, too */
+    }
+    full_close(&full);
 }
 END_TEST
 
@@ -684,6 +739,7 @@ Suite *suite_transfer(void)
     tcase_add_test(tc, connections_are_used_again);
     tcase_add_test(tc, the_last_of_an_origin_keeps_its_connection_where_there_is_room);
     tcase_add_test(tc, the_last_of_an_origin_closes_its_connection_in_a_crowd);
+    tcase_add_test(tc, the_number_of_a_connection_that_never_came_is_fit_for_another);
     tcase_add_test(tc, a_connected_socket_is_used);
     tcase_add_test(tc, a_connected_socket_that_is_not_needed_is_closed);
     tcase_add_test(tc, a_connected_socket_is_closed_with_a_transfer_that_fails);

@@ -121,15 +121,36 @@ static int timer_wanted(CURLM *multi, long ms, void *arg)
     return timer_set(&e->timer, clock_after_ms(clock_now_ns(), (uint64_t)ms)) < 0 ? -1 : 0;
 }
 
-static bool is_ours(const struct engine *e, int fd)
+static enum engine_socket socket_state(const struct engine *e, int fd)
 {
-    return (size_t)fd < e->ours_size && e->ours[fd];
+    return (size_t)fd < e->sockets_size ? e->sockets[fd] : SOCKET_UNKNOWN;
+}
+
+/* Who is connected has something to read, sooner or later; who connects, never. */
+static void note_connected(struct engine *e, int fd)
+{
+    if (socket_state(e, fd) != SOCKET_ADOPTED)
+        return;
+    e->sockets[fd] = SOCKET_CONNECTED;
+    e->connections++;
+}
+
+static void note_closed(struct engine *e, int fd)
+{
+    enum engine_socket state = socket_state(e, fd);
+
+    if (state != SOCKET_UNKNOWN)
+        e->sockets[fd] = SOCKET_UNKNOWN;
+    if (state == SOCKET_CONNECTED)
+        e->connections--;
 }
 
 /*
  * The watch of a connection that waits for its next transfer is left in place, as
- * engine_close_socket will tell of its end. libcurl's own descriptors (the resolver's) are closed
- * without a word.
+ * engine_close_socket will tell of its end. Others are closed without a word: libcurl's own (the
+ * resolver's), and by libcurl 7.88 those that never were connected. When it says that they need not
+ * be watched, they are closed already: a watch that was left would be taken for one of the next
+ * descriptor of that number, whoever that is.
  */
 static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
@@ -138,12 +159,16 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void
 
     (void)easy;
     (void)unused;
+    if (events & EPOLLIN)
+        note_connected(e, fd);
     if (what != CURL_POLL_REMOVE)
         return loop_watch(fd, events, on_ready, e) < 0 ? -1 : 0; /* -1: see engine.broken */
-    if (is_ours(e, fd))
+    if (socket_state(e, fd) == SOCKET_CONNECTED) {
         loop_unwatch(fd);
-    else
-        loop_forget(fd);
+        return 0;
+    }
+    note_closed(e, fd);
+    loop_forget(fd);
     return 0;
 }
 
@@ -154,19 +179,19 @@ bool engine_is_crowded(const struct engine *e)
 
 int engine_adopt_socket(struct engine *e, int fd)
 {
-    if ((size_t)fd >= e->ours_size) {
+    if ((size_t)fd >= e->sockets_size) {
         size_t size = 2 * (size_t)fd + 64;
-        bool *grown = realloc(e->ours, size * sizeof *grown);
+        unsigned char *grown = realloc(e->sockets, size * sizeof *grown);
         if (!grown) {
             close(fd);
             return -ENOMEM;
         }
-        memset(grown + e->ours_size, 0, (size - e->ours_size) * sizeof *grown);
-        e->ours = grown;
-        e->ours_size = size;
+        memset(grown + e->sockets_size, 0, (size - e->sockets_size) * sizeof *grown);
+        e->sockets = grown;
+        e->sockets_size = size;
     }
-    e->ours[fd] = true;
-    e->connections++;
+    note_closed(e, fd); /* what had the number before */
+    e->sockets[fd] = SOCKET_ADOPTED;
     return fd;
 }
 
@@ -174,8 +199,7 @@ int engine_close_socket(void *engine, curl_socket_t fd)
 {
     struct engine *e = engine;
 
-    e->ours[fd] = false;
-    e->connections--;
+    note_closed(e, fd);
     loop_forget(fd);
     return close(fd);
 }
@@ -325,7 +349,7 @@ struct engine *engine_free(struct engine *e)
     transfer_free_idle(e, 0);
     curl_multi_cleanup(e->multi);
     curl_share_cleanup(e->share);
-    free(e->ours);
+    free(e->sockets);
     timer_clear(&e->timer);
     timer_clear(&e->trim);
     e->closed = true;

@@ -26,11 +26,17 @@ struct engine {
     bool collecting; /* `collect` is queued */
     bool broken;     /* libcurl gave the handle up: it will not end its transfers by itself */
     bool closed;     /* engine_free came first: `collect` frees what is left */
-    bool *ours;      /* by descriptor: adopted, so engine_close_socket will close it */
-    size_t ours_size;
+    unsigned char *sockets; /* by descriptor: an enum engine_socket */
+    size_t sockets_size;
     size_t connections; /* that are open */
     long http_version;  /* for CURLOPT_HTTP_VERSION */
     bool handles_serve_again;
+};
+
+enum engine_socket {
+    SOCKET_UNKNOWN,   /* none of those that were adopted */
+    SOCKET_ADOPTED,   /* not seen connected yet: may be closed without a word */
+    SOCKET_CONNECTED, /* will be closed by engine_close_socket */
 };
 
 /* -- engine.c ---------------------------------------------------------------------------------- */
@@ -45,8 +51,8 @@ void engine_counts_idle(struct engine *e, int change);
  * does about its connections costs the more, the more there are. */
 bool engine_is_crowded(const struct engine *e);
 
-/* Takes over a connection's descriptor, to be closed by engine_close_socket, which is libcurl's
- * callback. Returns it; or -ENOMEM, and has closed it. */
+/* Takes over a descriptor for a connection, to be closed by engine_close_socket, which is libcurl's
+ * callback, or by libcurl. Returns it; or -ENOMEM, and has closed it. */
 int engine_adopt_socket(struct engine *e, int fd);
 int engine_close_socket(void *engine, curl_socket_t fd);
 
