@@ -8,11 +8,11 @@
 enum {
     DELAY_MAX_MS = 24 * 60 * 60 * 1000,
     /*
-     * Bytes that patterns with wildcards may be held against in one question. It lets a thousand
-     * of them have a path of the greatest length. Without it a host could keep the asking thread
+     * Bytes that patterns with wildcards may be held against in one question. It lets ten
+     * thousand of them have a path of 200 bytes. Without it a host could keep the asking thread
      * for 1.6 s, with tens of thousands of short patterns, and again at each redirect.
      */
-    SEARCH_MAX = 256 << 10
+    SEARCH_MAX = 2 << 20
 };
 
 struct rule {
