@@ -427,6 +427,43 @@ START_TEST(a_declared_charset_makes_the_rest_of_a_page_unneeded)
 }
 END_TEST
 
+/* What a page begins with, and whether its charset is final there (source.h). */
+static const struct {
+    const char *html;
+    bool is_final;
+} declarations[] = {
+    {"<meta charset=koi8-r><title>\xcf</title>", true},
+    {"<meta http-equiv=content-type content='text/html; charset=koi8-r'><title>\xcf</title>", true},
+    {"<title>\xcf</title><meta charset=koi8-r>", true}, /* shortly behind */
+    {"<!-- <meta charset=gbk> --><meta charset=koi8-r><title>\xcf</title>", true},
+    {"<script>'<meta charset=gbk>'</script><meta charset=koi8-r><title>\xcf</title>", true},
+    /* only a prescan finds these, and an element may still come */
+    {"<?xml version='1.0' encoding='koi8-r'?><title>\xcf</title>", false},
+    {"<script>'<meta charset=koi8-r>'</script><title>\xcf</title>", false},
+};
+
+START_TEST(a_charset_is_final_when_the_tree_has_what_declares_it)
+{
+    static struct kept kept;
+
+    buffer_text(&html, declarations[_i].html);
+    for (int i = 0; i < 10; i++)
+        gap();
+    gzip_body(buffer_bytes(&html), 6);
+    struct page_request request = request_for(buffer_bytes(&body), "text/html");
+    request.content_encoding = BYTES("gzip");
+    parse(request, &kept);
+    assert_told(kept.facts, "\xd0\xbe", CHARSET_KOI8_R, true);
+    ck_assert_uint_eq(kept.facts.decoded_bytes,
+                      declarations[_i].is_final ? SOURCE_FIRST : html.len);
+
+    request.is_prefix = true;
+    request.body.len--;
+    parse(request, &kept);
+    ck_assert_int_eq(kept.facts.settled, declarations[_i].is_final);
+}
+END_TEST
+
 START_TEST(without_a_charset_the_last_byte_decides_how_a_title_reads)
 {
     buffer_text(&html, "<title>\xc3\xa9</title>");
@@ -673,6 +710,8 @@ Suite *suite_prefix(void)
     tcase_add_test(tc, a_title_too_far_into_a_page_is_found_by_a_parse_of_the_whole);
     tcase_add_test(tc, a_page_without_a_title_tag_is_not_parsed);
     tcase_add_test(tc, a_declared_charset_makes_the_rest_of_a_page_unneeded);
+    tcase_add_loop_test(tc, a_charset_is_final_when_the_tree_has_what_declares_it, 0,
+                        (int)(sizeof declarations / sizeof declarations[0]));
     tcase_add_test(tc, without_a_charset_the_last_byte_decides_how_a_title_reads);
     tcase_add_test(tc, a_meta_element_behind_the_title_decides_how_it_reads);
     tcase_add_test(tc, what_only_looks_like_a_meta_element_decides_nothing);
