@@ -178,7 +178,6 @@ const struct scenario_group web_allowed_spellings =
 
 /* -- names ------------------------------------------------------------------------------------- */
 
-/* RFC 6761 section 6.4: nobody will ever have a name that ends in .invalid. */
 static const struct scenario names[] = {
     {"a name that nobody has", .url = "http://nope.invalid/",
      .record = FAILS("dns_failure") ",'attempts':1"},

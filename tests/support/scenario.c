@@ -1,5 +1,7 @@
 #include "tests/support/scenario.h"
 
+#include "tests/support/name_server.h"
+
 #include <check.h>
 #include <curl/curl.h>
 #include <errno.h>
@@ -378,18 +380,35 @@ static void batch_free(struct batch *b)
     records_free(&b->records);
 }
 
+enum { ARGUMENTS_MAX = 16 };
+
+/* Starts the daemon with `arguments` and a name server that knows no name. */
+static void start_daemon(struct daemon *skimd, const char *const *arguments,
+                         const struct name_server *names)
+{
+    const char *all[ARGUMENTS_MAX] = {"--dns-server", name_server_address(names)};
+    size_t count = 2;
+
+    for (; *arguments; arguments++) {
+        ck_assert_uint_lt(count + 1, ARGUMENTS_MAX);
+        all[count++] = *arguments;
+    }
+    daemon_start(skimd, all);
+}
+
 uint64_t scenarios_run(const char *const *arguments, const struct scenario_group *const *groups,
                        size_t count)
 {
     struct batch *batches = calloc(count, sizeof *batches);
     struct origin *origin = origin_start(NULL);
+    struct name_server *names = name_server_start();
     struct buffer complaints = {0};
     uint64_t connections_of_scripts = 0;
     struct daemon skimd;
 
-    ck_assert(batches && origin);
+    ck_assert(batches && origin && names);
     prepare_all(batches, groups, count, origin);
-    daemon_start(&skimd, arguments);
+    start_daemon(&skimd, arguments, names);
     for (size_t i = 0; i < count; i++)
         post(&batches[i], &skimd);
     for (size_t i = 0; i < count; i++)
@@ -400,6 +419,7 @@ uint64_t scenarios_run(const char *const *arguments, const struct scenario_group
     ck_assert_int_eq(daemon_stop(&skimd), 0);
     uint64_t connections = origin_count(origin, ORIGIN_ACCEPTED) - connections_of_scripts;
     origin_stop(origin);
+    name_server_stop(names);
     for (size_t i = 0; i < count; i++)
         batch_free(&batches[i]);
     free(batches);

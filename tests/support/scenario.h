@@ -70,9 +70,10 @@ struct scenario_group {
 void scrape_finish(const struct daemon *skimd, int fd, struct records *ret);
 
 /*
- * Starts an origin and a daemon with `arguments` (NULL-terminated), runs the groups, each as a
- * batch and all at the same time, and ends both. Fails the test with a list of the scenarios whose
- * records are not what they should be. Returns how many connections {main} has got.
+ * Starts an origin, a name server that knows no name, and a daemon with `arguments`
+ * (NULL-terminated), runs the groups, each as a batch and all at the same time, and ends all three.
+ * Fails the test with a list of the scenarios whose records are not what they should be. Returns
+ * how many connections {main} has got.
  *
  * With SCENARIOS_SHOW in the environment the records are printed beside their scenarios, and which
  * of those that have a `today` are right already.
