@@ -150,6 +150,19 @@ START_TEST(a_label_within_the_page_cannot_mean_utf_16)
 }
 END_TEST
 
+START_TEST(nearly_every_encoding_keeps_ascii)
+{
+    for (enum charset c = CHARSET_NONE; c < CHARSET_COUNT; c++) {
+        bool utf16 = c == CHARSET_UTF_16BE || c == CHARSET_UTF_16LE;
+
+        ck_assert_int_eq(charset_is_utf16(c), utf16);
+        ck_assert_int_eq(charset_keeps_ascii(c), !utf16 && c != CHARSET_NONE &&
+                                                     c != CHARSET_REPLACEMENT &&
+                                                     c != CHARSET_ISO_2022_JP);
+    }
+}
+END_TEST
+
 Suite *suite_label(void)
 {
     Suite *suite = suite_create("label");
@@ -160,6 +173,7 @@ Suite *suite_label(void)
     tcase_add_test(tc, labels_mean_what_browsers_take_them_for);
     tcase_add_test(tc, what_is_no_label_of_the_standard_is_no_encoding);
     tcase_add_test(tc, a_label_within_the_page_cannot_mean_utf_16);
+    tcase_add_test(tc, nearly_every_encoding_keeps_ascii);
     suite_add_tcase(suite, tc);
     return suite;
 }
