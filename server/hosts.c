@@ -29,6 +29,8 @@ static const char *why_it_waits(const struct origin_report *r)
             return "as many requests as may be are under way there";
         break;
     }
+    if (r->waits_for_admission)
+        return "its robots.txt has not come yet";
     if (r->next_start_in_ms > 0)
         return "the pause between two requests is not over";
     return r->queued > 0 ? "its turn comes when other fetches end" : NULL;

@@ -1207,6 +1207,29 @@ START_TEST(a_report_tells_why_a_host_waits)
 }
 END_TEST
 
+START_TEST(a_report_tells_of_pauses_that_batches_keep)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 2});
+    struct party *p = gated(0, "a1 a2"), *q = party(1, "a7 a8");
+    char host[] = "a.example";
+
+    gate.delay_ms = 5000;
+    run(p);
+    on_loop(report_on_loop, host);
+    ck_assert(told[0].waits_for_admission);
+    admit(0);
+    on_loop(report_on_loop, host);
+    ck_assert(!told[0].waits_for_admission);
+    ck_assert_uint_eq(told[0].queued, 1);
+    ck_assert_uint_eq(told[0].next_start_in_ms, 5000);
+    q->options.per_origin = 1;
+    run(q);
+    on_loop(report_on_loop, host);
+    ck_assert_uint_eq(told[0].queued, 2);
+    ck_assert_uint_eq(told[0].next_start_in_ms, 0); /* that one keeps no pause */
+}
+END_TEST
+
 /* -- any order --------------------------------------------------------------------------------- */
 
 static uint32_t dice_state;
@@ -1402,6 +1425,7 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, two_groups_of_one_origin_are_one_lane);
     tcase_add_test(tcase, a_closed_flow_begins_nothing_more);
     tcase_add_test(tcase, a_report_tells_why_a_host_waits);
+    tcase_add_test(tcase, a_report_tells_of_pauses_that_batches_keep);
     suite_add_tcase(suite, tcase);
 
     tcase_add_checked_fixture(random, setup, teardown);

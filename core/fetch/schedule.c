@@ -61,7 +61,8 @@ struct lane {
 struct flow {
     struct schedule *schedule;
     struct flow_options options;
-    struct list link; /* in schedule.flows */
+    struct list link;   /* in schedule.flows */
+    struct list member; /* in schedule.all_flows */
     struct list urgent, ready;
     struct lane *lanes; /* hash table by origin */
     struct lane *stray; /* the lane without an origin */
@@ -78,7 +79,7 @@ struct flow {
 struct schedule {
     struct schedule_options options;
     struct origins origins;
-    struct list flows;
+    struct list flows, all_flows;
     size_t active, waiting, held;
     struct job give;
     bool giving;  /* `give` is queued */
@@ -99,6 +100,7 @@ struct schedule *schedule_new(const struct schedule_options *options)
     s->options = *options;
     s->give.run = give_turns;
     list_init(&s->flows);
+    list_init(&s->all_flows);
     origins_init(&s->origins);
     return s;
 }
@@ -814,6 +816,7 @@ struct flow *flow_new(struct schedule *s, const struct flow_options *options)
     f->schedule = s;
     f->options = *options;
     list_init(&f->link);
+    list_push_back(&s->all_flows, &f->member);
     list_init(&f->urgent);
     list_init(&f->ready);
     if (options->plan)
@@ -898,6 +901,7 @@ struct flow *flow_free(struct flow *f)
     if (!f)
         return NULL;
     list_remove(&f->link);
+    list_remove(&f->member);
     HASH_ITER (hh, f->lanes, l, next) {
         assert(!has_work(l) && l->active == 0 && !l->asking);
         lane_free(l);
@@ -923,6 +927,26 @@ static bool is_of_host(const char *key, struct bytes host)
     return bytes_equal_nocase(bytes_of(start, (size_t)(end - start)), host);
 }
 
+/* When the first of the lanes that wait for this origin may go on for its own part. */
+static uint64_t lanes_open_at(const struct schedule *s, const struct origin *o, bool *ret_all_ask)
+{
+    uint64_t first = CLOCK_NEVER;
+    bool asking = false;
+
+    LIST_FOR (link, &s->all_flows) {
+        const struct flow *f = CONTAINER_OF(link, struct flow, member);
+        struct lane *l;
+        HASH_FIND_PTR(f->lanes, &o, l);
+        if (!l || !has_work(l))
+            continue;
+        asking = asking || l->asking;
+        if (!l->asking && l->next_start_ns < first)
+            first = l->next_start_ns;
+    }
+    *ret_all_ask = asking && first == CLOCK_NEVER;
+    return first == CLOCK_NEVER ? 0 : first;
+}
+
 void schedule_report(const struct schedule *s, struct bytes host,
                      void (*tell)(void *arg, const struct origin_report *report), void *arg)
 {
@@ -931,7 +955,10 @@ void schedule_report(const struct schedule *s, struct bytes host,
     for (const struct origin *o = s->origins.table; o; o = o->hh.next) {
         if (!is_of_host(o->key, host))
             continue;
-        uint64_t opens = opens_at(o);
+        bool all_ask;
+        uint64_t opens = opens_at(o), lanes_open = lanes_open_at(s, o, &all_ask);
+        if (lanes_open > opens)
+            opens = lanes_open;
         tell(arg,
              &(struct origin_report){
                  .origin = o->key,
@@ -940,6 +967,7 @@ void schedule_report(const struct schedule *s, struct bytes host,
                  .limit = limit_of(o, now),
                  .queued = o->queued,
                  .next_start_in_ms = opens > now ? (opens - now + NS_PER_MS - 1) / NS_PER_MS : 0,
+                 .waits_for_admission = all_ask,
                  .failures = o->health.failures,
                  .refusals = o->health.refusals,
              });

@@ -159,7 +159,8 @@ struct origin_report {
     unsigned in_flight, limit;
     size_t queued;             /* URLs and redirects that wait for it; not those whose batch has not
                                   come to this origin yet */
-    uint64_t next_start_in_ms; /* 0: now */
+    uint64_t next_start_in_ms; /* for the pauses of the origin and of those who wait; 0: now */
+    bool waits_for_admission;  /* all who wait do */
     unsigned failures, refusals;
 };
 
