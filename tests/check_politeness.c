@@ -198,6 +198,27 @@ START_TEST(what_a_robots_txt_means)
 }
 END_TEST
 
+START_TEST(a_robots_txt_that_is_refused_is_another_thing_than_a_rule)
+{
+    struct records r;
+
+    host("a.example", "127.0.1.1", SCRIPT(SAY("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")));
+    host("b.example", "127.0.1.2",
+         SCRIPT(SAY(HEAD_OF("text/plain", "26") "User-agent: *\nDisallow: /\n")));
+    add("a.example", "/1");
+    add("b.example", "/1");
+    scrape("?robots=on", &r);
+    const json_t *refused = json_object_get(r.by_index[0], "error");
+    const json_t *ruled = json_object_get(r.by_index[1], "error");
+    ck_assert_str_eq(record_error(&r, 0), "robots_disallowed");
+    ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(refused, "message")), "500"));
+    ck_assert(json_is_true(json_object_get(refused, "retryable")));
+    ck_assert_str_eq(record_error(&r, 1), "robots_disallowed");
+    ck_assert(json_is_false(json_object_get(ruled, "retryable")));
+    records_free(&r);
+}
+END_TEST
+
 START_TEST(a_host_whose_robots_txt_does_not_come_fails_as_that_did)
 {
     struct records r;
@@ -696,6 +717,7 @@ Suite *suite_politeness(void)
     tcase_add_test(tcase, robots_txt_is_asked_for_once_and_obeyed_where_a_batch_wants_it);
     tcase_add_loop_test(tcase, what_a_robots_txt_means, 0,
                         (int)(sizeof robots_answers / sizeof *robots_answers));
+    tcase_add_test(tcase, a_robots_txt_that_is_refused_is_another_thing_than_a_rule);
     tcase_add_test(tcase, a_host_whose_robots_txt_does_not_come_fails_as_that_did);
     tcase_add_test(tcase, crawl_delay_is_kept);
     tcase_add_test(tcase, retry_after_is_waited_for);

@@ -216,6 +216,7 @@ struct mishap {
     enum fetch_phase phase;
     const char *message; /* NULL: the code's own */
     bool permanent;      /* not to be tried again, although its code may be */
+    bool temporary;      /* to be tried again another day, although its code is not */
 };
 
 static uint64_t microseconds_since(uint64_t then_ns)
@@ -241,7 +242,7 @@ static void note(struct fetch_frame *s, const struct mishap *m)
     if (!s->failure)
         return;
     *s->failure = (struct fetch_failure){
-        .retryable = !m->permanent && fetch_code_retryable(m->code, m->phase),
+        .retryable = m->temporary || (!m->permanent && fetch_code_retryable(m->code, m->phase)),
         .attempts = s->attempts,
     };
     snprintf(s->failure->message, sizeof s->failure->message, "%s",
@@ -392,6 +393,7 @@ static bool robots_allow(struct fetch_frame *s)
     const future *admission = schedule_admission(&s->ticket);
     const struct robots_file *file = admission ? robots_file_of(admission) : NULL;
     struct mishap m = {.code = FETCH_ROBOTS_DISALLOWED};
+    char message[96];
 
     if (!admission)
         return true;
@@ -405,6 +407,12 @@ static bool robots_allow(struct fetch_frame *s)
                robots_allows(file->rules, robots_product(bytes_cstr(s->options->user_agent)),
                              path_of(&s->target))) {
         return true;
+    } else if (file->refused) {
+        snprintf(message, sizeof message,
+                 "The robots.txt of the host was answered %u: until it comes nothing is fetched",
+                 file->refused);
+        m.message = message;
+        m.temporary = true;
     }
     note(s, &m);
     return false;

@@ -142,6 +142,7 @@ static bool read_answer(struct robots_file *file, const struct fetch_page *page,
     if (r->http_status == 429 || r->http_status >= 500) {
         *ret_lifetime_ms = LIFETIME_UNREACHABLE_MS;
         file->rules = disallow_all();
+        file->refused = r->http_status;
         return file->rules;
     }
     *ret_lifetime_ms = lifetime_ms(r);

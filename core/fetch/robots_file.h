@@ -23,7 +23,8 @@ struct robots_files;
 /* The value of robots_file(). */
 struct robots_file {
     struct robots *rules; /* NULL: none, everything is allowed */
-    int code;             /* 0, or why it could not be read: an enum fetch_code for the URLs */
+    unsigned refused; /* the status, 429 or 5xx, that stands for rules; 0: they are what it says */
+    int code;         /* 0, or why it could not be read: an enum fetch_code for the URLs */
     struct fetch_failure failure; /* with a code */
 };
 
