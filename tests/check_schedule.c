@@ -311,6 +311,20 @@ START_TEST(no_more_are_begun_than_the_window_has_room_for)
 }
 END_TEST
 
+START_TEST(urls_that_wait_for_their_host_keep_no_turn_unused)
+{
+    enum { HOSTS = 1500 };
+    begin_with((struct schedule_options){.concurrency = HOSTS, .per_origin = 1});
+    struct party *p = &parties[0];
+
+    for (size_t i = 0; i < 2 * HOSTS; i++)
+        snprintf(p->urls[p->count++], sizeof p->urls[0], "http://h%zu.example/", i % HOSTS);
+    made(p);
+    run(p);
+    ck_assert_uint_eq(p->open, HOSTS);
+}
+END_TEST
+
 static void hold(void *arg)
 {
     schedule_hold(schedule, *(ptrdiff_t *)arg);
@@ -1387,6 +1401,7 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, concurrency_bounds_all_origins_together);
     tcase_add_test(tcase, a_flow_may_want_less_of_an_origin_than_others_do);
     tcase_add_test(tcase, no_more_are_begun_than_the_window_has_room_for);
+    tcase_add_test(tcase, urls_that_wait_for_their_host_keep_no_turn_unused);
     tcase_add_test(tcase, nobody_gets_a_turn_while_too_much_is_held);
     tcase_add_test(tcase, a_host_with_many_urls_keeps_no_other_from_its_turn);
     tcase_add_test(tcase, a_host_with_many_urls_keeps_no_other_from_its_turn_at_a_low_concurrency);

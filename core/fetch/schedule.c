@@ -31,7 +31,7 @@
 #include <stdlib.h>
 
 /* The next lane of a plan opens with each turn, as long as no more than these are open: that may
- * have a turn; in all; in all of a flow that asks for admission, which the lanes keep. */
+ * have a turn, at least; in all; in all of a flow that asks for admission, which the lanes keep. */
 enum { READY_LANES = 1024, OPEN_LANES = 16384, ASKING_LANES = 1024 };
 
 enum place { NOWHERE, URGENT, READY, PARKED };
@@ -156,12 +156,24 @@ static bool has_window(const struct flow *f)
     return f->under_way < f->options.window + (in_order ? 0 : waiting);
 }
 
+/*
+ * Twice as many as there are turns: when a lane's next turn comes, the transfer of its last one is
+ * mostly over, and its connection free. And lanes that wait for their one connection do not keep
+ * turns unused.
+ */
+static size_t most_ready(const struct schedule *s)
+{
+    size_t turns = s->options.concurrency;
+
+    return turns > READY_LANES / 2 ? 2 * turns : READY_LANES;
+}
+
 static bool may_open(const struct flow *f)
 {
     unsigned most = f->options.ask ? ASKING_LANES : OPEN_LANES;
 
     return f->options.plan && f->group < f->options.plan->group_count &&
-           f->ready_lanes < READY_LANES && f->open < most;
+           f->ready_lanes < most_ready(f->schedule) && f->open < most;
 }
 
 /* Puts the flow where it belongs after its lanes or its window have changed. */
