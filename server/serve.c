@@ -7,6 +7,7 @@
 #include "parsers/parse_page.h"
 #include "server/api.h"
 #include "server/batch.h"
+#include "server/endpoint.h"
 #include "server/http.h"
 #include "server/log.h"
 #include "server/report.h"
@@ -16,6 +17,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -26,7 +28,8 @@ enum {
     IDLE_TIMEOUT_MS = 60000,
     STREAM_HIGH_WATER = 64 * 1024,
     HOLD_BYTES =
-        128 << 20,   /* bodies in memory before no more fetches start; those under way go on */
+        128 << 20, /* bodies in memory before no more fetches start; those under way go on */
+    DESCRIPTORS_BESIDE = 64, /* of what is neither a client nor a fetch nor a worker */
     FLUSH_MS = 2000, /* the last part of the grace: for clients to read what is given back */
 };
 
@@ -151,8 +154,31 @@ static struct fetcher *new_fetcher(struct daemon *d)
         &message);
 
     if (!f)
-        log_error("cannot fetch", log_text("what", message), log_errno(errno));
+        log_error("cannot fetch", log_text("what", message),
+                  log_text("ca_file", c->ca_file ? c->ca_file : ""), log_errno(errno));
     return f;
+}
+
+static void tell_cannot_serve(const struct config *c, const char *what, int error)
+{
+    struct buffer address = {0};
+
+    endpoint_write(&address, &c->listen);
+    log_error("cannot serve", log_text("what", what), log_bytes("address", buffer_bytes(&address)),
+              log_errno(error));
+    buffer_free(&address);
+}
+
+/* Without enough of them, fetches fail as if it were their hosts' fault. */
+static void tell_few_descriptors(const struct config *c)
+{
+    uint64_t wanted =
+        MAX_CONNECTIONS + fetcher_descriptors(c->concurrency) + 2 * c->workers + DESCRIPTORS_BESIDE;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted)
+        log_warn("the limit of open files is low: raise it, or lower --concurrency",
+                 log_unsigned("limit", limit.rlim_cur), log_unsigned("may_be_needed", wanted));
 }
 
 /* Builds the house; false, and the reason logged, when something is not to be had. */
@@ -201,11 +227,12 @@ static bool build(struct daemon *d)
     struct http_application application = api_application(&d->api);
     rc = http_start(&http, &application, &d->http, &message);
     if (rc < 0) {
-        log_error("cannot serve", log_text("what", message), log_errno(rc));
+        tell_cannot_serve(c, message, rc);
         return false;
     }
     log_info("listening", log_text("address", http_address(d->http)),
              log_text("version", SKIMD_VERSION), log_unsigned("workers", c->workers));
+    tell_few_descriptors(c);
     report_slow_callbacks();
     return true;
 }

@@ -482,7 +482,7 @@ static void assert_closed(const struct guard *guard, const char *address, uint16
     ck_assert_msg(strstr(reason, word) != NULL, "%s, port %u: '%s'", address, port, reason);
 }
 
-static const char not_open[] = "port that is not open to fetches";
+static const char not_open[] = "port other than 80, 443, 8080, 8443 and those that were allowed";
 
 START_TEST(a_public_address_is_open_at_the_usual_ports_only)
 {

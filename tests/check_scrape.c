@@ -417,6 +417,27 @@ START_TEST(a_wrong_option_is_one_line_and_exit_2)
 }
 END_TEST
 
+START_TEST(a_file_without_certificates_is_named)
+{
+    static const char *const arguments[] = {"--listen", "127.0.0.1:0", "--ca-file", "/dev/null",
+                                            NULL};
+    char message[1024];
+
+    ck_assert_int_eq(daemon_run(arguments, message, sizeof message), 1);
+    ck_assert_msg(strstr(message, "certificate") && strstr(message, "/dev/null"), "%s", message);
+}
+END_TEST
+
+START_TEST(an_address_that_is_taken_is_named)
+{
+    const char *arguments[] = {"--listen", strstr(skimd.url, "127.0.0.1:"), NULL};
+    char message[1024];
+
+    ck_assert_int_eq(daemon_run(arguments, message, sizeof message), 1);
+    ck_assert_msg(strstr(message, arguments[1]), "%s", message);
+}
+END_TEST
+
 /* -- the end ----------------------------------------------------------------------------------- */
 
 START_TEST(sigterm_lets_a_batch_finish)
@@ -558,6 +579,8 @@ Suite *suite_scrape(void)
     tcase_add_test(tc, healthz_tells_that_the_process_lives);
     tcase_add_loop_test(tc, a_wrong_option_is_one_line_and_exit_2, 0,
                         (int)(sizeof usage / sizeof usage[0]));
+    tcase_add_test(tc, a_file_without_certificates_is_named);
+    tcase_add_test(tc, an_address_that_is_taken_is_named);
     tcase_add_test(tc, sigterm_lets_a_batch_finish);
     tcase_add_test(tc, sigterm_gives_back_what_does_not_finish_in_time);
     tcase_add_test(tc, sigterm_does_not_wait_for_a_client_that_does_not_read);

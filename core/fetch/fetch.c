@@ -110,8 +110,15 @@ static const char *make(struct fetcher *f)
     if (!f->resolver)
         return "no resolver can be made with these name servers";
     if (!make_engines(f))
-        return "libcurl does not take the certificates or the proxy";
+        return errno == EINVAL && f->options.ca_file
+                   ? "there is no certificate (PEM) to be read in the file of those to trust"
+                   : "libcurl does not take the proxy";
     return NULL;
+}
+
+size_t fetcher_descriptors(size_t concurrency)
+{
+    return ENGINES * concurrency;
 }
 
 struct fetcher *fetcher_new(const struct fetcher_options *options, const char **ret_message)

@@ -85,6 +85,9 @@ struct fetch_failure {
  */
 struct fetcher *fetcher_new(const struct fetcher_options *options, const char **ret_message);
 
+/* How many descriptors fetches may take, connections that are kept included. Any thread. */
+size_t fetcher_descriptors(size_t concurrency);
+
 /* Ends what the fetcher does by itself (robots.txt). Loop thread, once, when no fetch is under way.
  */
 future *fetcher_close(struct fetcher *f);

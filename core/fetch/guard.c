@@ -348,7 +348,7 @@ static const char *refusal(const struct guard *guard, int family, const unsigned
     if (reason)
         return reason;
     if (!(guard->open_ports[port / 8] & (1 << port % 8)))
-        return "port that is not open to fetches";
+        return "port other than 80, 443, 8080, 8443 and those that were allowed";
     return NULL;
 }
 
