@@ -128,6 +128,7 @@ static const struct outcome *url(const char *u)
 /* -- fixture ----------------------------------------------------------------------------------- */
 
 static size_t hold_bytes;
+static const char *proxy;
 static unsigned per_origin, concurrency;
 
 static void make_on_loop(void *arg)
@@ -142,6 +143,7 @@ static void make_on_loop(void *arg)
             .per_origin = per_origin,
             .connect_timeout_ms = 2000,
             .hold_bytes = hold_bytes,
+            .proxy = proxy,
             .max_page_bytes = 4 << 20,
             .user_agent = "skimd-test/1",
         },
@@ -201,6 +203,7 @@ static void setup(void)
         .user_agent = "skimd-test/1",
     };
     hold_bytes = 64 << 20;
+    proxy = NULL;
     per_origin = 6;
     concurrency = 64;
     make_fetcher("127.0.0.0/8");
@@ -451,6 +454,27 @@ START_TEST(a_redirect_to_a_private_address_is_not_connected_to)
 }
 END_TEST
 
+START_TEST(a_proxy_is_not_asked_for_what_can_be_judged_here)
+{
+    static const char *const blocked[] = {"http://127.0.0.1/",     "http://[::1]/",
+                                          "http://localhost/",     "http://sub.localhost./",
+                                          "http://a.example:25/",  "http://8.8.8.8:25/",
+                                          "http://localhost:8080/"};
+
+    proxy = origin_url(origin);
+    remake_fetcher(NULL);
+    for (size_t i = 0; i < sizeof blocked / sizeof blocked[0]; i++)
+        ck_blocked(url(blocked[i]), blocked[i]);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 0);
+    url("http://notlocalhost/page/1");
+    url("http://a.example:8080/page/1");
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_REQUESTS), 2);
+    remake_fetcher("127.0.0.0/8");
+    url("http://localhost:81/page/1");
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_REQUESTS), 3);
+}
+END_TEST
+
 /* -- turns ------------------------------------------------------------------------------------- */
 
 enum { MANY = 40 };
@@ -685,6 +709,7 @@ Suite *suite_fetch(void)
     tcase_add_test(tc, what_may_not_be_retried_is_not);
     tcase_add_test(tc, a_private_address_is_never_connected_to);
     tcase_add_test(tc, a_redirect_to_a_private_address_is_not_connected_to);
+    tcase_add_test(tc, a_proxy_is_not_asked_for_what_can_be_judged_here);
     tcase_add_test(tc, an_origin_gets_no_more_connections_than_allowed);
     tcase_add_test(tc, a_held_origin_does_not_hold_up_another);
     tcase_add_test(tc, concurrency_bounds_all_origins_together);

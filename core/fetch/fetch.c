@@ -480,18 +480,37 @@ static future *within(future *f, uint64_t deadline_ns)
     return first;
 }
 
+/* Names that mean this machine wherever they are looked up (RFC 6761 section 6.3). */
+static bool is_loopback_name(struct bytes host, struct address *ret)
+{
+    struct bytes name = BYTES("localhost");
+
+    if (host.len > 0 && host.ptr[host.len - 1] == '.')
+        host.len--;
+    if (host.len > name.len && host.ptr[host.len - name.len - 1] == '.')
+        host = bytes_of(host.ptr + host.len - name.len, name.len);
+    return bytes_equal(host, name) && parse_address(BYTES("127.0.0.1"), ret);
+}
+
 /* With a proxy, names are looked up there, and libcurl does not ask the guard: what can be judged
- * here are addresses. False, and noted, for one that is refused. */
+ * here are addresses and ports of URLs. False, and noted, for what is refused. */
 static bool proxy_may_be_asked(struct fetch_frame *s)
 {
+    const struct guard *guard = s->fetcher->options.guard;
     struct address literal;
     const char *reason = NULL;
     char message[128];
+    bool may;
 
-    if (!s->fetcher->options.proxy || !parse_address(s->target.host, &literal))
+    if (!s->fetcher->options.proxy)
         return true;
-    set_port(&literal, s->target.port);
-    if (guard_allows(s->fetcher->options.guard, &literal.any, &reason))
+    if (parse_address(s->target.host, &literal) || is_loopback_name(s->target.host, &literal)) {
+        set_port(&literal, s->target.port);
+        may = guard_allows(guard, &literal.any, &reason);
+    } else {
+        may = guard_allows_port(guard, s->target.port, &reason);
+    }
+    if (may)
         return true;
     snprintf(message, sizeof message, "%s: %s", fetch_code_message(FETCH_BLOCKED_ADDRESS), reason);
     note(s, &(struct mishap){.code = FETCH_BLOCKED_ADDRESS, .message = message});

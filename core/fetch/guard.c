@@ -334,6 +334,14 @@ static bool is_denied(const struct guard *guard, int family, const unsigned char
     return false;
 }
 
+static const char port_refused[] =
+    "port other than 80, 443, 8080, 8443 and those that were allowed";
+
+static bool is_open(const struct guard *guard, uint16_t port)
+{
+    return guard->open_ports[port / 8] & (1 << port % 8);
+}
+
 /* Why there may be no connection, or NULL. `port` is in host byte order. */
 static const char *refusal(const struct guard *guard, int family, const unsigned char *address,
                            uint16_t port)
@@ -347,9 +355,7 @@ static const char *refusal(const struct guard *guard, int family, const unsigned
     reason = judge(guard, family, address);
     if (reason)
         return reason;
-    if (!(guard->open_ports[port / 8] & (1 << port % 8)))
-        return "port other than 80, 443, 8080, 8443 and those that were allowed";
-    return NULL;
+    return is_open(guard, port) ? NULL : port_refused;
 }
 
 bool guard_allows(const struct guard *guard, const struct sockaddr *address,
@@ -375,4 +381,13 @@ bool guard_allows(const struct guard *guard, const struct sockaddr *address,
     if (reason && ret_reason)
         *ret_reason = reason;
     return !reason;
+}
+
+bool guard_allows_port(const struct guard *guard, uint16_t port, const char **ret_reason)
+{
+    if (is_open(guard, port))
+        return true;
+    if (ret_reason)
+        *ret_reason = port_refused;
+    return false;
 }

@@ -83,4 +83,10 @@ void guard_free(struct guard *guard);
 bool guard_allows(const struct guard *guard, const struct sockaddr *address,
                   const char **ret_reason);
 
+/*
+ * Whether this port of a host may be connected to whose address is not known, since a proxy looks
+ * it up: of the usual ports and those given. Otherwise as guard_allows.
+ */
+bool guard_allows_port(const struct guard *guard, uint16_t port, const char **ret_reason);
+
 #endif
