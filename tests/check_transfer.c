@@ -597,6 +597,17 @@ START_TEST(a_proxy_gets_it_all_and_is_not_judged)
 }
 END_TEST
 
+START_TEST(a_proxy_that_makes_no_tunnel_is_a_connect_failure)
+{
+    engine_options.proxy = origin_url(origin); /* it knows no CONNECT */
+    engine_make();
+    request.address = NULL;
+    const struct outcome *o = get("https://a.example/", &request);
+    expect_code(o, FETCH_CONNECT_FAILURE);
+    ck_assert(fetch_code_retryable(o->code, o->phase));
+}
+END_TEST
+
 START_TEST(no_proxy_comes_from_the_environment)
 {
     setenv("http_proxy", "http://127.0.0.1:1", 1); /* nobody listens there */
@@ -751,6 +762,7 @@ Suite *suite_transfer(void)
     tcase_add_test(tc, a_redirect_says_where_to);
     tcase_add_test(tc, a_failure_has_its_times);
     tcase_add_test(tc, a_proxy_gets_it_all_and_is_not_judged);
+    tcase_add_test(tc, a_proxy_that_makes_no_tunnel_is_a_connect_failure);
     tcase_add_test(tc, no_proxy_comes_from_the_environment);
     tcase_add_test(tc, an_unusable_proxy_is_refused);
     tcase_add_test(tc, few_handles_are_kept_after_many_transfers);

@@ -128,8 +128,12 @@ enum fetch_code fetch_code_of_curl(CURLcode result, enum fetch_phase phase)
 enum fetch_phase fetch_phase_of_curl(CURL *easy)
 {
     curl_off_t first_byte = 0, ready = 0;
-    long header_bytes = 0;
+    long header_bytes = 0, tunnel = 0;
 
+    /* What a proxy answers instead of a tunnel is not from the host: that was not reached. */
+    curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &tunnel);
+    if (tunnel != 0 && tunnel / 100 != 2)
+        return FETCH_CONNECTING;
     curl_easy_getinfo(easy, CURLINFO_STARTTRANSFER_TIME_T, &first_byte);
     curl_easy_getinfo(easy, CURLINFO_HEADER_SIZE, &header_bytes);
     curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
