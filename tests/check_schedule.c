@@ -321,7 +321,7 @@ START_TEST(urls_that_wait_for_their_host_keep_no_turn_unused)
         snprintf(p->urls[p->count++], sizeof p->urls[0], "http://h%zu.example/", i % HOSTS);
     made(p);
     run(p);
-    ck_assert_uint_eq(p->open, HOSTS);
+    ck_assert_uint_eq(p->open, HOSTS - HOSTS / 16);
 }
 END_TEST
 
@@ -460,6 +460,30 @@ START_TEST(who_shares_an_origin_with_a_large_batch_waits_for_that_origin_only)
 END_TEST
 
 /* -- time -------------------------------------------------------------------------------------- */
+
+START_TEST(a_batch_whose_hosts_are_slow_leaves_turns_for_others)
+{
+    begin_with((struct schedule_options){.concurrency = 32, .per_origin = 100});
+    struct party *p = &parties[0], *q = party(1, "b1 b2 b3");
+
+    add_urls(p, 'a', 40);
+    made(p);
+    run(p);
+    ck_assert_uint_eq(p->open, 30);
+    run(q);
+    ck_assert_uint_eq(q->open, 2);
+    ck_assert_uint_eq(schedule_active(schedule), 32);
+    end(q, 0);
+    ck_assert_uint_eq(p->open, 30);
+    ck_assert_uint_eq(q->begun, 3);
+    end(q, 1);
+    end(q, 2);
+    ck_assert_uint_eq(p->open, 30);
+    end(p, 0);
+    ck_assert_uint_eq(p->open, 30);
+    ck_assert_uint_eq(p->begun, 31);
+}
+END_TEST
 
 START_TEST(the_pause_between_two_turns_is_kept_for_all)
 {
@@ -1409,6 +1433,7 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, batches_take_turns_at_an_origin);
     tcase_add_test(tcase, a_batch_of_many_hosts_keeps_none_of_one_host_from_its_turns);
     tcase_add_test(tcase, who_shares_an_origin_with_a_large_batch_waits_for_that_origin_only);
+    tcase_add_test(tcase, a_batch_whose_hosts_are_slow_leaves_turns_for_others);
     tcase_add_test(tcase, the_pause_between_two_turns_is_kept_for_all);
     tcase_add_test(tcase, the_pause_outlives_those_who_caused_it);
     tcase_add_test(tcase, the_pause_that_a_batch_wants_is_its_own);

@@ -45,6 +45,7 @@ static CURLcode set_constant_options(CURL *c, const struct engine *e)
     /* Neither of them from the environment: what NO_PROXY lists would go past proxy and guard. */
     SET(CURLOPT_PROXY, e->options.proxy ? e->options.proxy : "");
     SET(CURLOPT_NOPROXY, "");
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* the head is the host's */
     SET(CURLOPT_HTTP_VERSION, e->http_version);
     SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)e->options.connect_timeout_ms);

@@ -34,6 +34,9 @@
  * have a turn, at least; in all; in all of a flow that asks for admission, which the lanes keep. */
 enum { READY_LANES = 1024, OPEN_LANES = 16384, ASKING_LANES = 1024 };
 
+/* That part of all turns is kept for flows that have few. */
+enum { SPARE_PART = 16 };
+
 enum place { NOWHERE, URGENT, READY, PARKED };
 
 struct lane {
@@ -70,6 +73,7 @@ struct flow {
     unsigned open;      /* lanes with URLs of the plan */
     unsigned ready_lanes;
     unsigned asking;
+    size_t active; /* turns that it has */
     size_t under_way;
     size_t waiting; /* tickets */
     uint64_t run_ns;
@@ -119,6 +123,19 @@ struct schedule *schedule_free(struct schedule *s)
 static bool may_give(const struct schedule *s)
 {
     return s->active < s->options.concurrency && s->held <= s->options.hold_bytes;
+}
+
+/*
+ * Slow hosts of one flow can take all the turns that it gets, and keep them for as long as a fetch
+ * may take: it does not get the last of them, so that another flow need not wait for its first
+ * ones.
+ */
+static bool may_give_to(const struct flow *f)
+{
+    const struct schedule *s = f->schedule;
+    size_t spare = s->options.concurrency / SPARE_PART;
+
+    return may_give(s) && (s->active + spare < s->options.concurrency || f->active < spare);
 }
 
 static void wake(struct schedule *s)
@@ -562,6 +579,7 @@ static void take_turn(struct lane *l, struct ticket *t)
     t->lane = l;
     t->begun_ns = now;
     l->active++;
+    l->flow->active++;
     o->active++;
     s->active++;
     if (s->options.delay_ms)
@@ -687,6 +705,7 @@ static struct lane *next_lane(struct flow *f)
 static void give_turns(struct job *job)
 {
     struct schedule *s = CONTAINER_OF(job, struct schedule, give);
+    struct list sated = {&sated, &sated};
 
     if (s->closed) {
         free(s);
@@ -695,11 +714,17 @@ static void give_turns(struct job *job)
     s->starved = false;
     while (may_give(s) && !list_empty(&s->flows) && !s->starved) {
         struct flow *f = CONTAINER_OF(list_pop_front(&s->flows), struct flow, link);
+        if (!may_give_to(f)) {
+            list_push_back(&sated, &f->link);
+            continue;
+        }
         struct lane *l = next_lane(f);
         if (l)
             serve(l);
         update_flow(f); /* to the back */
     }
+    for (struct list *link; (link = list_pop_front(&sated));)
+        list_push_back(&s->flows, link);
     s->giving = false;
     if (s->starved)
         wake(s); /* comes back in the next turn of the loop */
@@ -733,8 +758,8 @@ future *schedule_enter(struct flow *f, struct ticket *t, const char *origin)
         tidy(l);
         return turn;
     }
-    if (l->place == NOWHERE && list_empty(&s->flows) && may_give(s) && !has_work(l) && is_able(l) &&
-        room_at(l->origin) > 0) {
+    if (l->place == NOWHERE && list_empty(&s->flows) && may_give_to(f) && !has_work(l) &&
+        is_able(l) && room_at(l->origin) > 0) {
         take_turn(l, t);
         return future_done();
     }
@@ -756,6 +781,7 @@ static void leave_turn(struct ticket *t, enum turn_end end, uint64_t retry_after
     uint64_t now = loop_now_ns();
 
     t->lane->active--;
+    t->lane->flow->active--;
     o->active--;
     t->lane->flow->schedule->active--;
     switch (end) {
