@@ -46,6 +46,7 @@
     X(transfer)                                                                                    \
     X(tls)                                                                                         \
     X(fetch)                                                                                       \
+    X(fetch_chaos)                                                                                 \
     X(decode)                                                                                      \
     X(label)                                                                                       \
     X(content_type)                                                                                \
