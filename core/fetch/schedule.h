@@ -155,13 +155,12 @@ struct flow *flow_free(struct flow *f);
 
 struct origin_report {
     const char *origin; /* "https://a.example:443" */
-    enum health_state state;
-    unsigned in_flight, limit;
-    size_t queued;             /* URLs and redirects that wait for it; not those whose batch has not
-                                  come to this origin yet */
+    size_t queued; /* URLs and redirects that wait for it; not those whose batch has not come to
+                      this origin yet */
     uint64_t next_start_in_ms; /* for the pauses of the origin and of those who wait; 0: now */
-    bool waits_for_admission;  /* all who wait do */
-    unsigned failures, refusals;
+    enum health_state state;
+    unsigned in_flight, limit, failures, refusals;
+    bool waits_for_admission; /* all who wait do */
 };
 
 /* Tells of every origin of this host (a name or address, without brackets) that is known. */
