@@ -174,7 +174,7 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void
 
 bool engine_is_crowded(const struct engine *e)
 {
-    return e->connections >= e->options.max_connections / 2;
+    return e->connections >= e->options.max_connections / 4;
 }
 
 int engine_adopt_socket(struct engine *e, int fd)

@@ -18,8 +18,10 @@
 
 enum {
     /* libcurl's cost of a transfer grows with the connections of its multi handle, so there are
-     * several, and an origin keeps to one of them. */
-    ENGINES = 8,
+     * several, and an origin keeps to one of them. Each that has TLS reads the certificates, which
+     * takes as much time as 20 handshakes. */
+    ENGINES = 16,
+    TLS_ENGINES = 8,
     BACKOFF_FIRST_MS = 250,
     FAIR_WAIT_MS = 5000, /* who waited less for an answer cannot say that the host is dead */
 
@@ -166,9 +168,11 @@ struct schedule *fetcher_schedule(struct fetcher *f)
     return f->schedule;
 }
 
-static struct engine *engine_for(struct fetcher *f, const char *origin)
+static struct engine *engine_for(struct fetcher *f, const struct target *target)
 {
-    return f->engines[hash_keyed(origin, strlen(origin)) % ENGINES];
+    uint64_t hash = hash_keyed(target->origin, strlen(target->origin));
+
+    return f->engines[hash % (target->is_tls ? TLS_ENGINES : ENGINES)];
 }
 
 /* -- robots.txt -------------------------------------------------------------------------------- */
@@ -613,7 +617,7 @@ static future *begin_transfer(struct fetch_frame *s)
         s->address = chosen->any.sa_family != AF_UNSPEC ? *chosen : found(s)->addresses[0];
         set_port(&s->address, s->target.port);
     }
-    return transfer_start(engine_for(s->fetcher, s->target.origin),
+    return transfer_start(engine_for(s->fetcher, &s->target),
                           &(struct transfer_request){
                               .target = &s->target,
                               .address = s->found ? &s->address : NULL,
