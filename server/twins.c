@@ -1,12 +1,13 @@
 #include "server/twins.h"
 
+#include "core/base/buffer.h"
 #include "core/base/hash.h"
 #include "core/fetch/target.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* A set of URLs that came first, by the hash of what they are normalised to: open addressing. */
+/* A set of URLs that came first, by the hash of what they ask for: open addressing. */
 struct firsts {
     struct first {
         uint64_t hash;
@@ -16,6 +17,7 @@ struct firsts {
     size_t size; /* a power of two */
     plan_url_fn *url;
     void *arg;
+    struct buffer asked, known; /* identities that are compared */
 };
 
 static bool firsts_make(struct firsts *f, size_t count)
@@ -29,40 +31,52 @@ static bool firsts_make(struct firsts *f, size_t count)
     return f->slots;
 }
 
-/* Whether the URL `index` is normalised to `text`: two texts of one hash are hardly ever two. */
-static bool is_same(const struct firsts *f, uint32_t index, const char *text)
+static void firsts_free(struct firsts *f)
+{
+    free(f->slots);
+    buffer_free(&f->asked);
+    buffer_free(&f->known);
+}
+
+/* False: it is no URL. */
+static bool identify(const struct firsts *f, uint32_t index, struct buffer *ret)
 {
     struct target target;
     const char *message;
 
+    ret->len = 0;
     if (target_parse(f->url(f->arg, index), &target, &message) != 0)
         return false;
-    bool same = strcmp(target.url, text) == 0;
+    target_identity(&target, ret);
     target_free(&target);
-    return same;
+    return true;
 }
 
-/* The slot of the first URL that is the same as `text`, or a free one. */
-static struct first *firsts_find(const struct firsts *f, uint64_t hash, const char *text)
+/* Whether the URL `index` asks for the same: two texts of one hash are hardly ever two. */
+static bool is_same(struct firsts *f, uint32_t index)
+{
+    return identify(f, index, &f->known) &&
+           bytes_equal(buffer_bytes(&f->known), buffer_bytes(&f->asked));
+}
+
+/* The slot of the first URL that asks for the same, or a free one. */
+static struct first *firsts_find(struct firsts *f, uint64_t hash)
 {
     size_t i = hash & (f->size - 1);
 
     while (f->slots[i].index != TWINS_NONE &&
-           (f->slots[i].hash != hash || !is_same(f, f->slots[i].index, text)))
+           (f->slots[i].hash != hash || !is_same(f, f->slots[i].index)))
         i = (i + 1) & (f->size - 1);
     return &f->slots[i];
 }
 
 static void add(struct firsts *f, struct twins *t, uint32_t index)
 {
-    struct target target;
-    const char *message;
-
     t->next[index] = TWINS_NONE;
-    if (target_parse(f->url(f->arg, index), &target, &message) != 0)
+    if (!identify(f, index, &f->asked))
         return;
-    uint64_t hash = hash_keyed(target.url, strlen(target.url));
-    struct first *first = firsts_find(f, hash, target.url);
+    uint64_t hash = hash_keyed(f->asked.ptr, f->asked.len);
+    struct first *first = firsts_find(f, hash);
     if (first->index == TWINS_NONE) {
         *first = (struct first){hash, index, index};
     } else {
@@ -70,7 +84,6 @@ static void add(struct firsts *f, struct twins *t, uint32_t index)
         t->is_twin[index / 8] |= (unsigned char)(1u << index % 8);
         first->last = index;
     }
-    target_free(&target);
 }
 
 int twins_find(size_t count, plan_url_fn *url, void *arg, struct twins *ret)
@@ -80,14 +93,16 @@ int twins_find(size_t count, plan_url_fn *url, void *arg, struct twins *ret)
         .next = calloc(count + 1, sizeof *t.next),
         .is_twin = calloc(count / 8 + 1, 1),
     };
+    bool made = t.next && t.is_twin && firsts_make(&f, count);
 
-    if (!t.next || !t.is_twin || !firsts_make(&f, count)) {
+    for (size_t i = 0; made && i < count; i++)
+        add(&f, &t, (uint32_t)i);
+    made = made && !f.asked.failed && !f.known.failed;
+    firsts_free(&f);
+    if (!made) {
         twins_free(&t);
         return -ENOMEM;
     }
-    for (size_t i = 0; i < count; i++)
-        add(&f, &t, (uint32_t)i);
-    free(f.slots);
     *ret = t;
     return 0;
 }

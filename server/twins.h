@@ -18,8 +18,9 @@ struct twins {
 };
 
 /*
- * Finds those among `count` URLs. What is no URL has no twin. Parses each, so it takes some seconds
- * for a million: made for a pool thread. 0 or -ENOMEM. Any thread.
+ * Finds those among `count` URLs. What is no URL has no twin, and what has another user or password
+ * is another. Parses each, so it takes some seconds for a million: made for a pool thread. 0 or
+ * -ENOMEM. Any thread.
  */
 int twins_find(size_t count, plan_url_fn *url, void *arg, struct twins *ret);
 

@@ -156,6 +156,26 @@ START_TEST(the_same_url_in_other_spellings_is_a_twin)
 }
 END_TEST
 
+START_TEST(what_has_another_user_is_no_twin)
+{
+    static const char *const urls[] = {
+        "http://a.example/", "http://u@a.example/",  "http://u:p@a.example/",
+        "http://a.example",  "http://:p@a.example/", "http://u:p@a.example",
+    };
+    union {
+        const char *const *borrowed;
+        void *arg;
+    } list = {.borrowed = urls};
+    struct twins t;
+
+    ck_assert_int_eq(twins_find(COUNT(urls), listed, list.arg, &t), 0);
+    ck_assert_uint_eq(t.is_twin[0], 1 << 3 | 1 << 5);
+    ck_assert_uint_eq(twins_next(&t, 0), 3);
+    ck_assert_uint_eq(twins_next(&t, 2), 5);
+    twins_free(&t);
+}
+END_TEST
+
 Suite *suite_plan(void)
 {
     Suite *suite = suite_create("plan");
@@ -168,6 +188,7 @@ Suite *suite_plan(void)
     tcase_add_test(tcase, an_empty_list_is_an_empty_plan);
     tcase_add_test(tcase, many_origins_are_as_many_groups);
     tcase_add_test(tcase, the_same_url_in_other_spellings_is_a_twin);
+    tcase_add_test(tcase, what_has_another_user_is_no_twin);
     suite_add_tcase(suite, tcase);
     return suite;
 }

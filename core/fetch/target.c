@@ -568,6 +568,21 @@ int target_redirect(const struct target *base, struct bytes location, struct tar
     return target_finish(r, &target, &why, ret_target, ret_message);
 }
 
+void target_identity(const struct target *target, struct buffer *out)
+{
+    static const CURLUPart parts[] = {CURLUPART_USER, CURLUPART_PASSWORD};
+    char *text;
+
+    buffer_text(out, target->url);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (curl_url_get(target->handle, parts[i], &text, 0) != CURLUE_OK)
+            continue;
+        buffer_byte(out, i == 0 ? '\n' : '\r'); /* in no part of a URL */
+        buffer_text(out, text);
+        curl_free(text);
+    }
+}
+
 void target_free(struct target *target)
 {
     if (!target)

@@ -8,6 +8,7 @@
 #ifndef SKIMD_FETCH_TARGET_H
 #define SKIMD_FETCH_TARGET_H
 
+#include "core/base/buffer.h"
 #include "core/base/bytes.h"
 
 #include <curl/curl.h>
@@ -66,6 +67,12 @@ int target_parse(struct bytes url, struct target *ret_target, const char **ret_m
  */
 int target_redirect(const struct target *base, struct bytes location, struct target *ret_target,
                     const char **ret_message);
+
+/*
+ * Appends the URL with its user name and password, so that two targets have the same text exactly
+ * when the same is asked for. It is no URL: not to be shown. Memory errors are sticky in `out`.
+ */
+void target_identity(const struct target *target, struct buffer *out);
 
 /* Frees what the target holds and makes it empty. Empty and NULL are fine. */
 void target_free(struct target *target);
