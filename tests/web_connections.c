@@ -100,7 +100,7 @@ static const struct scenario connections[] = {
     {"every kept connection dies when it is used again",
      SCRIPT(SAY(ANSWER), NEXT, CLOSE, SAY(ANSWER), NEXT, RESET, SAY(ANSWER)),
      .url = "http://{self}/1\nhttp://{self}/2\nhttp://{self}/3", .record = IS_PAGE ",'attempts':1",
-     .connections = 3, .requests = 5},
+     .connections = 3, .requests = 5, .never = "GET / "},
     {"a kept connection breaks in the middle of the second answer",
      SCRIPT(SAY(STATUS("404 No")), NEXT, SAY(HALF_THE_PAGE), CLOSE, SAY(STATUS("404 No"))),
      .url = "http://{self}/1", .record = HAS_TITLE(404, "Page") ",'attempts':1"},

@@ -38,6 +38,9 @@ static CURLcode set_constant_options(CURL *c, const struct engine *e)
 {
     CURLcode rc = CURLE_OK;
 
+    /* CURLOPT_CURLU has it all. Without this a new handle would print that one's URL, for nobody;
+     * where libcurl tries again on another connection it resolves this against that one. */
+    SET(CURLOPT_URL, "/");
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     /* A redirect is a fetch of its own: its origin has limits too. */
