@@ -521,6 +521,41 @@ START_TEST(a_body_that_waits_for_its_place_can_be_cancelled)
 }
 END_TEST
 
+static void tell_if_waiting(void *arg)
+{
+    *(bool *)arg = !list_empty(&large_bodies.waiting);
+}
+
+/* In this order the place is about to be handed out when the transfer ends. */
+static void vacate_and_stop(void *watch)
+{
+    vacate(NULL);
+    transfer_stop(watch);
+}
+
+START_TEST(a_body_that_waits_for_its_place_can_be_ended)
+{
+    bool waits = false;
+    struct look l;
+
+    on_loop(occupy, NULL);
+    look_at(&l, 3);
+    future *f = begin_path("/huge?bytes=1000000");
+    while (!waits) {
+        let_loop_turn();
+        on_loop(tell_if_waiting, &waits);
+    }
+    on_loop(vacate_and_stop, &l.watch);
+    const struct outcome *o = get_end(f);
+    expect_code(o, FETCH_OK);
+    ck_assert(o->stopped);
+    ck_assert_uint_gt(o->body_len, 0);
+    end_look(&l);
+    let_loop_turn();
+    ck_assert_uint_eq(large_bodies.free, 1);
+}
+END_TEST
+
 /* -- fields of the answer ---------------------------------------------------------------------- */
 
 static const struct {
@@ -733,6 +768,7 @@ static void add_tests_of_bodies(TCase *tc)
     tcase_add_test(tc, a_body_that_is_complete_is_not_looked_at);
     tcase_add_test(tc, only_a_body_that_trickles_is_too_slow);
     tcase_add_test(tc, a_body_that_waits_for_its_place_can_be_cancelled);
+    tcase_add_test(tc, a_body_that_waits_for_its_place_can_be_ended);
     tcase_add_test(tc, places_are_handed_out_in_order);
 }
 

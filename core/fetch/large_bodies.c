@@ -40,10 +40,15 @@ bool large_body_enter(struct large_bodies *all, struct large_body *body)
     return false;
 }
 
-void large_body_leave(struct large_bodies *all, struct large_body *body)
+void large_body_wait_no_more(struct large_body *body)
 {
     if (is_waiting(body))
         list_remove(&body->link);
+}
+
+void large_body_leave(struct large_bodies *all, struct large_body *body)
+{
+    large_body_wait_no_more(body);
     if (!body->has_place)
         return;
     body->has_place = false;

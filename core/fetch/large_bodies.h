@@ -35,6 +35,9 @@ void large_bodies_init(struct large_bodies *all, unsigned places);
  * and `go_on` will be called. */
 bool large_body_enter(struct large_bodies *all, struct large_body *body);
 
+/* Gives the wait up; nothing for a body that has a place, or does not wait. Also inside `go_on`. */
+void large_body_wait_no_more(struct large_body *body);
+
 /* Gives the place back, or the wait up; nothing for a body with neither. Also inside `go_on`. */
 void large_body_leave(struct large_bodies *all, struct large_body *body);
 

@@ -189,6 +189,7 @@ static struct response *take_response(struct transfer *t)
 
     r->timing = transfer_timing_of(t->handle.easy);
     r->stopped = t->stopped;
+    large_body_wait_no_more(&held->place); /* one that was stopped may have waited to go on */
     held->transfer = NULL;
     t->held = NULL;
     return r;
