@@ -25,7 +25,7 @@ enum {
 
 struct entry {
     UT_hash_handle hh;
-    struct list link; /* in robots_files.recent; the oldest first */
+    struct list link; /* in robots_files.recent, once it was fetched */
     struct robots_files *all;
     future *file;
     uint64_t expires_ns; /* CLOCK_NEVER while it is fetched */
@@ -38,8 +38,8 @@ struct robots_files {
     struct scope *scope;
     struct fetch_options options;
     struct entry *table;
-    struct list recent;
-    size_t count, bytes;
+    struct list recent;  /* those that may be forgotten; the oldest first */
+    size_t count, bytes; /* of all */
 };
 
 /* -- entries ----------------------------------------------------------------------------------- */
@@ -61,16 +61,14 @@ static bool is_under_way(const struct entry *e)
     return e->expires_ns == CLOCK_NEVER;
 }
 
-/* Those that are under way are as few as the fetches that can be. */
+/* Those that are under way are as few as the lanes that wait for them. */
 static void make_room(struct robots_files *all)
 {
-    LIST_FOR (link, &all->recent) {
-        struct entry *e = CONTAINER_OF(link, struct entry, link);
-        if (all->count < FILES_MOST && all->bytes < BYTES_MOST)
-            return;
-        if (!is_under_way(e))
-            entry_free(e);
-    }
+    struct list *link;
+
+    while ((all->count >= FILES_MOST || all->bytes >= BYTES_MOST) &&
+           (link = list_pop_front(&all->recent)))
+        entry_free(CONTAINER_OF(link, struct entry, link));
 }
 
 static struct entry *entry_new(struct robots_files *all, const char *origin)
@@ -89,10 +87,16 @@ static struct entry *entry_new(struct robots_files *all, const char *origin)
         free(e);
         return NULL;
     }
-    list_push_back(&all->recent, &e->link);
+    list_init(&e->link);
     all->count++;
     all->bytes += e->size;
     return e;
+}
+
+static void end_fetch(struct entry *e, uint64_t expires_ns)
+{
+    e->expires_ns = expires_ns;
+    list_push_back(&e->all->recent, &e->link);
 }
 
 /* -- what an answer means ---------------------------------------------------------------------- */
@@ -208,7 +212,7 @@ static void remember(struct entry *e, const struct robots_file *file, uint64_t f
 {
     size_t size = file->rules ? robots_size(file->rules) : 0;
 
-    e->expires_ns = clock_after_ms(loop_now_ns(), for_ms);
+    end_fetch(e, clock_after_ms(loop_now_ns(), for_ms));
     e->size += size;
     e->all->bytes += size;
 }
@@ -241,7 +245,7 @@ static void robots_drop(void *frame)
     struct robots_frame *s = frame;
 
     if (is_under_way(s->entry)) /* it failed, or was cancelled: the next one asks anew */
-        s->entry->expires_ns = 0;
+        end_fetch(s->entry, 0);
     future_drop(s->page);
     free(s->url);
 }
@@ -273,10 +277,12 @@ struct robots_files *robots_files_new(struct fetcher *f, struct scope *scope,
 
 struct robots_files *robots_files_free(struct robots_files *all)
 {
+    struct entry *e, *next;
+
     if (!all)
         return NULL;
-    while (!list_empty(&all->recent))
-        entry_free(CONTAINER_OF(all->recent.next, struct entry, link));
+    HASH_ITER (hh, all->table, e, next)
+        entry_free(e);
     free(all);
     return NULL;
 }
