@@ -2,11 +2,16 @@
  * The robots.txt of each origin: fetched once, kept for its lifetime (RFC 9309 sections 2.3 and
  * 2.4).
  *
- *     answer              what holds for the origin              for how long
- *     2xx                 what it says                           Cache-Control max-age, 5 min to 24
- * h; without it 24 h 4xx but 429,        everything is allowed ("unavailable")  the same redirects
- * too many 429, 5xx            nothing is ("unreachable")             5 min no answer nothing is;
- * URLs fail as it did        1 min
+ *     answer               what holds for the origin              for how long
+ *
+ *     2xx                  what it says                           max-age (5 min to 24 h), or 24 h
+ *
+ *     4xx but 429,         everything is allowed ("unavailable")  the same
+ *     too many redirects
+ *
+ *     429, 5xx             nothing is ("unreachable")             5 min
+ *
+ *     no answer            nothing is; URLs fail as it did        1 min
  *
  * Loop thread only.
  */
