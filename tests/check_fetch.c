@@ -8,6 +8,7 @@
 #include "tests/check.h"
 #include "tests/support/async_fixture.h"
 #include "tests/support/origin.h"
+#include "tests/support/origin_script.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -645,6 +646,79 @@ START_TEST(connections_are_used_again)
 }
 END_TEST
 
+/* -- robots.txt -------------------------------------------------------------------------------- */
+
+static struct robots_policy policy;
+static struct flow *obedient;
+
+static void make_obedient(void *arg)
+{
+    struct flow_options o = {.per_origin = UINT_MAX};
+
+    (void)arg;
+    policy = (struct robots_policy){fetcher, BYTES("skimd-test")};
+    fetch_obey_robots(&o, &policy);
+    obedient = flow_new(fetcher_schedule(fetcher), &o);
+    ck_assert_ptr_nonnull(obedient);
+}
+
+static void free_obedient(void *arg)
+{
+    (void)arg;
+    obedient = flow_free(obedient);
+}
+
+static void drop_page(void *page)
+{
+    future_drop(page);
+}
+
+static void expect_fetched(const char *address, int code)
+{
+    char u[128];
+
+    snprintf(u, sizeof u, "http://%s:%u/page", address, (unsigned)origin_port(origin));
+    future *page =
+        fetch(fetcher,
+              &(struct fetch_request){.url = bytes_cstr(u), .options = &options, .flow = obedient});
+    ck_assert_int_eq(future_wait(page, clock_after_ms(clock_now_ns(), PATIENCE_MS)), 0);
+    ck_assert_int_eq(future_error(page), code);
+    on_loop(drop_page, page);
+}
+
+#define OK_UNTIL_CLOSE "HTTP/1.0 200 OK\r\n\r\n"
+
+static const struct step large_robots[] = {
+    SAY(OK_UNTIL_CLOSE "User-agent: *\n"),
+    REPEAT(10000, "Allow: /a\n"),
+    CLOSE,
+    SAY(OK_UNTIL_CLOSE "<title>x</title>"),
+    CLOSE,
+    {STEP_END, 0, {NULL, 0}},
+};
+
+static const struct step small_robots[] = {
+    SAY(OK_UNTIL_CLOSE "User-agent: *\nDisallow: /page\n"),
+    CLOSE,
+    {STEP_END, 0, {NULL, 0}},
+};
+
+START_TEST(large_robots_files_are_kept_only_as_far_as_there_is_room)
+{
+    hold_bytes = 256 << 10;
+    remake_fetcher("127.0.0.0/8");
+    on_loop(make_obedient, NULL);
+    ck_assert_ptr_nonnull(origin_script(origin, "127.0.1.1", large_robots));
+    ck_assert_ptr_nonnull(origin_script(origin, "127.0.1.2", large_robots));
+    ck_assert_ptr_nonnull(origin_script(origin, "127.0.1.3", small_robots));
+    expect_fetched("127.0.1.1", 0);
+    expect_fetched("127.0.1.2", FETCH_HOST_UNAVAILABLE);
+    expect_fetched("127.0.1.3", FETCH_ROBOTS_DISALLOWED);
+    expect_fetched("127.0.1.1", 0);
+    on_loop(free_obedient, NULL);
+}
+END_TEST
+
 /* -- cancel ------------------------------------------------------------------------------------ */
 
 START_TEST(a_cancelled_scope_ends_its_transfers_and_its_queue)
@@ -717,6 +791,7 @@ Suite *suite_fetch(void)
     tcase_add_test(tc, only_so_many_bodies_grow_large_at_a_time);
     tcase_add_test(tc, pages_of_named_hosts_come_beside_those_of_addresses);
     tcase_add_test(tc, connections_are_used_again);
+    tcase_add_test(tc, large_robots_files_are_kept_only_as_far_as_there_is_room);
     tcase_add_test(tc, a_cancelled_scope_ends_its_transfers_and_its_queue);
     tcase_add_test(tc, a_scope_deadline_cancels_a_retry_that_waits);
     suite_add_tcase(s, tc);

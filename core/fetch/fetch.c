@@ -69,7 +69,7 @@ static bool make_queues(struct fetcher *f)
         f->flow = flow_new(f->schedule, &(struct flow_options){.per_origin = UINT_MAX});
     f->scope = scope_new(CLOCK_NEVER, 0);
     if (f->scope)
-        f->robots = robots_files_new(f, f->scope, o->user_agent);
+        f->robots = robots_files_new(f, f->scope, o->user_agent, o->hold_bytes);
     return f->flow && f->robots;
 }
 

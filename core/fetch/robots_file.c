@@ -20,7 +20,8 @@ enum {
     LIFETIME_UNANSWERED_MS = 60000,
     FILES_MOST = 16384,
     BYTES_MOST = 64 << 20,
-    ENTRY_BYTES = 512, /* of one that has no rules, about */
+    ENTRY_BYTES = 512,   /* of one that has no rules, about */
+    SMALL_BYTES = 32768, /* these are always kept */
 };
 
 struct entry {
@@ -40,6 +41,7 @@ struct robots_files {
     struct entry *table;
     struct list recent;  /* those that may be forgotten; the oldest first */
     size_t count, bytes; /* of all */
+    size_t in_use, most; /* bytes of rules, those that lanes alone hold included */
 };
 
 /* -- entries ----------------------------------------------------------------------------------- */
@@ -105,6 +107,8 @@ static void file_free(void *value)
 {
     struct robots_file *file = value;
 
+    if (file->all)
+        file->all->in_use -= file->size;
     robots_free(file->rules);
     free(file);
 }
@@ -175,6 +179,25 @@ static bool read_failure(struct robots_file *file, const future *page, uint64_t 
     return true;
 }
 
+/* A lane holds its file as long as it has URLs, and hosts may have many names. */
+static void count_in(struct robots_files *all, struct robots_file *file, uint64_t *lifetime_ms)
+{
+    size_t size = file->rules ? robots_size(file->rules) : 0;
+
+    if (size > SMALL_BYTES && size + all->in_use > all->most) {
+        *lifetime_ms = LIFETIME_UNANSWERED_MS;
+        file->rules = robots_free(file->rules);
+        file->code = FETCH_HOST_UNAVAILABLE;
+        file->failure.retryable = true;
+        snprintf(file->failure.message, sizeof file->failure.message,
+                 "robots.txt: it is large, and there is no room for more of those now");
+        size = 0;
+    }
+    file->all = all;
+    file->size = size;
+    all->in_use += size;
+}
+
 /* -- the task ---------------------------------------------------------------------------------- */
 
 struct robots_frame {
@@ -210,11 +233,9 @@ static future *get(struct robots_frame *s)
 
 static void remember(struct entry *e, const struct robots_file *file, uint64_t for_ms)
 {
-    size_t size = file->rules ? robots_size(file->rules) : 0;
-
     end_fetch(e, clock_after_ms(loop_now_ns(), for_ms));
-    e->size += size;
-    e->all->bytes += size;
+    e->size += file->size;
+    e->all->bytes += file->size;
 }
 
 static int robots_step(task *t, void *frame)
@@ -235,6 +256,7 @@ static int robots_step(task *t, void *frame)
         file_free(file);
         return -ENOMEM;
     }
+    count_in(s->entry->all, file, &lifetime);
     remember(s->entry, file, lifetime);
     task_return(t, file, file_free);
     END(t);
@@ -255,7 +277,7 @@ TASK(robots_task, ON_LOOP, sizeof(struct robots_frame), .step = robots_step, .dr
 /* -- the files --------------------------------------------------------------------------------- */
 
 struct robots_files *robots_files_new(struct fetcher *f, struct scope *scope,
-                                      const char *user_agent)
+                                      const char *user_agent, size_t most_bytes)
 {
     struct robots_files *all = calloc(1, sizeof *all);
 
@@ -263,6 +285,7 @@ struct robots_files *robots_files_new(struct fetcher *f, struct scope *scope,
         return NULL;
     all->fetcher = f;
     all->scope = scope;
+    all->most = most_bytes;
     all->options = (struct fetch_options){
         .timeout_ms = TIMEOUT_MS,
         .max_page_bytes = 4 * ROBOTS_BYTES_MAX, /* it is stopped before */

@@ -31,13 +31,20 @@ struct robots_file {
     unsigned refused; /* the status, 429 or 5xx, that stands for rules; 0: they are what it says */
     int code;         /* 0, or why it could not be read: an enum fetch_code for the URLs */
     struct fetch_failure failure; /* with a code */
+    /* private */
+    struct robots_files *all;
+    size_t size;
 };
 
-/* Fetches are tasks of `scope`, as `user_agent`. NULL when memory is exhausted. */
+/*
+ * Fetches are tasks of `scope`, as `user_agent`. Files that are in use are kept as long as they
+ * are: of those that are not small, no more than `most_bytes` at a time; the URLs of others fail
+ * with FETCH_HOST_UNAVAILABLE for a while. NULL when memory is exhausted.
+ */
 struct robots_files *robots_files_new(struct fetcher *f, struct scope *scope,
-                                      const char *user_agent);
+                                      const char *user_agent, size_t most_bytes);
 
-/* When the scope has ended. NULL is fine. Returns NULL. */
+/* When the scope has ended, and nobody holds what was asked for. NULL is fine. Returns NULL. */
 struct robots_files *robots_files_free(struct robots_files *all);
 
 /*
