@@ -539,6 +539,54 @@ START_TEST(headers_are_sent_and_not_sent_on_to_another_origin)
 }
 END_TEST
 
+START_TEST(headers_and_credentials_that_were_dropped_do_not_come_back)
+{
+    static struct step away[] = {{STEP_SAY, 0, {NULL, 0}},
+                                 NEXT,
+                                 SAY(PAGE),
+                                 {STEP_END, 0, {NULL, 0}}},
+                       back[] = {{STEP_SAY, 0, {NULL, 0}}, {STEP_END, 0, {NULL, 0}}};
+    struct buffer to_there = {0}, to_here = {0}, body = {0};
+    unsigned port = origin_port(origin);
+    struct records r;
+
+    buffer_printf(&to_there,
+                  "HTTP/1.1 302 There\r\nLocation: //there.example:%u/x\r\n"
+                  "Content-Length: 0\r\n\r\n",
+                  port);
+    buffer_printf(&to_here,
+                  "HTTP/1.1 302 Back\r\nLocation: http://here.example:%u/back\r\n"
+                  "Content-Length: 0\r\n\r\n",
+                  port);
+    away[0].bytes = buffer_bytes(&to_there);
+    back[0].bytes = buffer_bytes(&to_here);
+    struct site *here = host("here.example", "127.0.1.1", away);
+    struct site *there = host("there.example", "127.0.1.2", back);
+    buffer_printf(&body,
+                  "{\"urls\":[\"http://user:secret@here.example:%u/\"],\"options\":{\"headers\":"
+                  "{\"X-Key\":\"k1\"}}}",
+                  port);
+    daemon_scrape(&skimd, "", "application/json", buffer_bytes(&body), &r);
+    ck_assert_str_eq(record_text(&r, 0, "title"), "well");
+    ck_assert_int_eq(record_number(&r, 0, "redirects"), 2);
+    records_free(&r);
+
+    char *heads = heads_of(there);
+    ck_assert_ptr_null(strstr(heads, "X-Key"));
+    ck_assert_ptr_null(strstr(heads, "Authorization"));
+    free(heads);
+    heads = heads_of(here);
+    char *second = strstr(heads, "GET /back");
+    ck_assert_ptr_nonnull(second);
+    ck_assert_ptr_null(strstr(second, "X-Key"));
+    ck_assert_ptr_null(strstr(second, "Authorization"));
+    free(heads);
+    buffer_free(&to_there);
+    buffer_free(&to_here);
+    buffer_free(&body);
+}
+END_TEST
+
 START_TEST(the_same_url_is_fetched_once_if_asked)
 {
     struct records r;
@@ -731,6 +779,7 @@ Suite *suite_politeness(void)
     tcase_add_test(tcase, a_redirect_to_a_name_that_leads_inside_connects_to_nothing);
     tcase_add_test(tcase, of_several_addresses_the_one_that_answers_is_used_and_kept);
     tcase_add_test(tcase, headers_are_sent_and_not_sent_on_to_another_origin);
+    tcase_add_test(tcase, headers_and_credentials_that_were_dropped_do_not_come_back);
     tcase_add_test(tcase, the_same_url_is_fetched_once_if_asked);
     tcase_add_test(tcase, dedupe_and_the_order_of_the_input_do_not_go_together);
     tcase_add_test(tcase, a_client_that_does_not_read_its_duplicates_holds_no_pages);
