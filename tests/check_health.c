@@ -175,6 +175,18 @@ START_TEST(a_probe_that_fails_gives_it_up_for_longer_up_to_a_cap)
 }
 END_TEST
 
+START_TEST(a_probe_that_fails_after_a_refusal_is_one_failure)
+{
+    refused(1000, 0);
+    failed(2000, 1);
+    ck_assert_int_eq(at_ms(2000), HEALTH_PROBING);
+    failed(2000, HEALTH_FAILURES - 2);
+    ck_assert_int_eq(at_ms(2000), HEALTH_PROBING);
+    failed(2000, 1);
+    ck_assert_int_eq(at_ms(2000), HEALTH_GIVEN_UP);
+}
+END_TEST
+
 START_TEST(late_failures_say_nothing_of_a_host_that_is_probed)
 {
     failed(1000, HEALTH_FAILURES);
@@ -209,6 +221,7 @@ Suite *suite_health(void)
     tcase_add_test(tcase, answers_of_before_do_not_end_a_wait);
     tcase_add_test(tcase, failures_in_a_row_give_the_origin_up);
     tcase_add_test(tcase, a_probe_that_fails_gives_it_up_for_longer_up_to_a_cap);
+    tcase_add_test(tcase, a_probe_that_fails_after_a_refusal_is_one_failure);
     tcase_add_test(tcase, late_failures_say_nothing_of_a_host_that_is_probed);
     tcase_add_test(tcase, every_state_has_a_name);
     suite_add_tcase(suite, tcase);

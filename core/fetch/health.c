@@ -94,7 +94,7 @@ void health_failed(struct health *h, uint64_t begun_ns, uint64_t now_ns, uint32_
     if (!is_news(h, begun_ns, now_ns))
         return;
     h->failures++;
-    if (h->state == HEALTH_GOOD ? h->failures < HEALTH_FAILURES : begun_ns < h->until_ns)
+    if (h->failures < HEALTH_FAILURES && h->surrenders == 0)
         return;
     h->failures = 0;
     change(h, HEALTH_GIVEN_UP, now_ns,

@@ -18,7 +18,7 @@
 enum {
     HEALTH_BACKOFF_FIRST_MS = 250,  /* after a refusal; doubles */
     HEALTH_BACKOFF_MOST_MS = 60000, /* an origin that asks for more is given up */
-    HEALTH_FAILURES = 10,           /* in a row: given up */
+    HEALTH_FAILURES = 10,           /* in a row: given up; after that one is enough */
     HEALTH_GIVE_UP_FIRST_MS = 30000,
     HEALTH_GIVE_UP_MOST_MS = 600000,
     HEALTH_RETRY_AFTER_MOST_MS = 3600000, /* nobody is believed that more is needed */
