@@ -54,14 +54,16 @@ TASK(early_task, ON_LOOP, sizeof(struct early_frame), .step = early_step, .drop 
 
 /* -- the look ---------------------------------------------------------------------------------- */
 
-static bool is_worth_it(const struct response *r)
+bool early_pays(const struct response *r)
 {
+    bool is_free = r->is_last || bytes_equal(r->http_version, BYTES("2"));
+    uint64_t price = is_free ? EARLY_LEFT_FREE : r->is_tls ? EARLY_LEFT_TLS : EARLY_LEFT_PLAIN;
+
     if (r->http_status / 100 != 2) /* it may lead elsewhere, or be tried again: not the page yet */
         return false;
-    if (bytes_equal(r->http_version, BYTES("2")))
-        return true;
-    return r->announced_bytes < 0 ||
-           (uint64_t)r->announced_bytes >= r->body_bytes + EARLY_LEFT_BYTES;
+    if (r->announced_bytes < 0) /* most pages end soon after */
+        return is_free;
+    return (uint64_t)r->announced_bytes >= r->body_bytes + price;
 }
 
 static struct bytes copy_to(char **to, struct bytes from)
@@ -99,7 +101,7 @@ static bool reached(struct transfer_watch *watch, const struct response *so_far)
 {
     struct early *e = CONTAINER_OF(watch, struct early, watch);
 
-    if (e->source || !is_worth_it(so_far) || !take_beginning(e, so_far))
+    if (e->source || !early_pays(so_far) || !take_beginning(e, so_far))
         return true;
     e->references++;
     future_drop(task_start_in(e->scope, &early_task, &(struct early_frame){e}));

@@ -6,9 +6,8 @@
  *        │                                                         │ settled: it is the answer
  *        ◀────────────────────── stopped ──────────────────────────┘
  *
- * The price of it is the connection, over HTTP/1.1: closing one and opening the next costs about
- * as much as receiving EARLY_LEFT_BYTES. So it is only done where so much is left, or nobody knows
- * how much.
+ * The price of it is the connection, over HTTP/1.1, where others wait for the same host: closing
+ * one and opening the next costs as much as receiving so many bytes (bench/fetch/README.md).
  *
  * Loop thread only.
  */
@@ -21,7 +20,15 @@
 
 struct early;
 
-enum { EARLY_BYTES = 32 << 10, EARLY_LEFT_BYTES = 256 << 10 };
+enum {
+    EARLY_BYTES = 32 << 10,       /* when the beginning is looked at */
+    EARLY_LEFT_FREE = 32 << 10,   /* of the body, where the connection costs nothing: the parse */
+    EARLY_LEFT_PLAIN = 256 << 10, /* a few round trips */
+    EARLY_LEFT_TLS = 1536 << 10,  /* and a handshake, which takes 2 ms of CPU */
+};
+
+/* Whether it pays to end a transfer of which so much has come. */
+bool early_pays(const struct response *so_far);
 
 /*
  * Makes one for a page that will be parsed with the limits of `limits` (the rest of it does not

@@ -59,6 +59,7 @@
     X(page)                                                                                        \
     X(page_charset)                                                                                \
     X(config)                                                                                      \
+    X(early)                                                                                       \
     X(options)                                                                                     \
     X(intake)                                                                                      \
     X(problem)                                                                                     \

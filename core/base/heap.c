@@ -2,7 +2,7 @@
 
 #include <malloc.h>
 
-enum { ARENAS = 2, MMAP_THRESHOLD = 2 << 20, TRIM_THRESHOLD = 32 << 20 };
+enum { ARENAS = 1, MMAP_THRESHOLD = 2 << 20, TRIM_THRESHOLD = 32 << 20 };
 
 void heap_configure(void)
 {

@@ -34,6 +34,8 @@ static bool read_head(struct transfer *t)
 
     if (!response_read_head(r, t->handle.easy))
         return false;
+    r->is_tls = q->target->is_tls;
+    r->is_last = q->last;
     r->announced_bytes = head_body_length(&t->head);
     t->unwanted = response_is_redirect(r) || (q->wants_type && !q->wants_type(r->content_type));
     /* CURLOPT_MAXFILESIZE would not wait for the type. */

@@ -29,6 +29,8 @@ struct response {
     struct bytes location;                       /* of a 3xx */
     struct bytes http_version;                   /* "1.1", "2" */
     char remote_ip[48];
+    bool is_tls;
+    bool is_last;            /* as the request said */
     bool has_retry_after;    /* looked for in answers that are no success */
     uint64_t retry_after_s;  /* seconds from now, of either form (RFC 9110 section 10.2.3) */
     struct buffer body;      /* as received: still in its content codings */
