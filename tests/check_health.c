@@ -55,7 +55,7 @@ START_TEST(each_refusal_doubles_the_wait_up_to_a_cap)
 {
     uint64_t now = 1000, wait = HEALTH_BACKOFF_FIRST_MS;
 
-    for (int i = 0; i < 40; i++) {
+    for (int i = 1; i < HEALTH_REFUSALS; i++) {
         refused(now, 0);
         ck_assert_uint_eq(h.until_ns, ms(now + wait));
         now += wait;
@@ -157,6 +157,36 @@ START_TEST(failures_in_a_row_give_the_origin_up)
 }
 END_TEST
 
+START_TEST(an_origin_that_only_refuses_is_given_up)
+{
+    uint64_t now = 1000, wait = HEALTH_GIVE_UP_FIRST_MS;
+
+    for (int i = 0; i < HEALTH_REFUSALS; i++) {
+        now = h.until_ns / 1000000 + 1;
+        refused(now, 0);
+    }
+    for (int i = 0; i < 10; i++) { /* and again by each probe that it refuses */
+        ck_assert_int_eq(at_ms(now + wait - 1), HEALTH_GIVEN_UP);
+        now += wait;
+        ck_assert_int_eq(at_ms(now), HEALTH_PROBING);
+        refused(now, 0);
+        wait = 2 * wait > HEALTH_GIVE_UP_MOST_MS ? HEALTH_GIVE_UP_MOST_MS : 2 * wait;
+    }
+}
+END_TEST
+
+START_TEST(an_origin_that_answers_between_refusals_is_not_given_up)
+{
+    for (int i = 0; i < 3 * HEALTH_REFUSALS; i++) {
+        uint64_t now = h.until_ns / 1000000 + 1;
+        if (i % (HEALTH_REFUSALS - 1) == 0)
+            answered(now);
+        refused(now, 0);
+        ck_assert_int_eq(at_ms(now), HEALTH_BACKING_OFF);
+    }
+}
+END_TEST
+
 START_TEST(a_probe_that_fails_gives_it_up_for_longer_up_to_a_cap)
 {
     uint64_t now = 1000, wait = HEALTH_GIVE_UP_FIRST_MS;
@@ -220,6 +250,8 @@ Suite *suite_health(void)
     tcase_add_test(tcase, refusals_of_requests_that_were_under_way_together_are_one);
     tcase_add_test(tcase, answers_of_before_do_not_end_a_wait);
     tcase_add_test(tcase, failures_in_a_row_give_the_origin_up);
+    tcase_add_test(tcase, an_origin_that_only_refuses_is_given_up);
+    tcase_add_test(tcase, an_origin_that_answers_between_refusals_is_not_given_up);
     tcase_add_test(tcase, a_probe_that_fails_gives_it_up_for_longer_up_to_a_cap);
     tcase_add_test(tcase, a_probe_that_fails_after_a_refusal_is_one_failure);
     tcase_add_test(tcase, late_failures_say_nothing_of_a_host_that_is_probed);

@@ -7,8 +7,9 @@
  *
  * Freed memory is kept, up to some 32 MiB: what goes back to the kernel between two bodies has to
  * be cleared by it again, which costs more than the fetch of a body of 100 KiB. What is larger than
- * 2 MiB goes back at once. Threads share one arena, or each would keep the memory of the largest that
- * it ever had in its own; and the first has the least to do for each of many thousand small blocks.
+ * 2 MiB goes back at once. Threads share one arena, or each would keep the memory of the largest
+ * that it ever had in its own; and the first has the least to do for each of many thousand small
+ * blocks.
  */
 void heap_configure(void);
 

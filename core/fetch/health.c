@@ -54,12 +54,19 @@ static bool is_news(const struct health *h, uint64_t begun_ns, uint64_t now_ns)
     return h->state == HEALTH_GOOD || begun_ns >= h->until_ns;
 }
 
+static void give_up(struct health *h, uint64_t now_ns, uint32_t chance)
+{
+    change(h, HEALTH_GIVEN_UP, now_ns,
+           backoff_ms(HEALTH_GIVE_UP_FIRST_MS, h->surrenders, HEALTH_GIVE_UP_MOST_MS, chance));
+    h->surrenders++;
+}
+
 void health_answered(struct health *h, uint64_t begun_ns, uint64_t now_ns)
 {
     h->failures = 0;
     if (!is_news(h, begun_ns, now_ns))
         return;
-    h->surrenders = 0;
+    h->surrenders = h->refused = 0;
     if (h->refusals > 0)
         h->refusals--;
     if (h->state != HEALTH_GOOD)
@@ -83,8 +90,11 @@ void health_refused(struct health *h, uint64_t begun_ns, uint64_t now_ns, uint64
     }
     uint64_t ms = backoff_ms(HEALTH_BACKOFF_FIRST_MS, h->refusals, HEALTH_BACKOFF_MOST_MS, chance);
     h->refusals++;
+    h->refused++;
     if (asked_ms > HEALTH_BACKOFF_MOST_MS)
         change(h, HEALTH_GIVEN_UP, now_ns, asked_ms);
+    else if (h->refused >= HEALTH_REFUSALS)
+        give_up(h, now_ns, chance);
     else
         change(h, HEALTH_BACKING_OFF, now_ns, ms > asked_ms ? ms : asked_ms);
 }
@@ -97,7 +107,5 @@ void health_failed(struct health *h, uint64_t begun_ns, uint64_t now_ns, uint32_
     if (h->failures < HEALTH_FAILURES && h->surrenders == 0)
         return;
     h->failures = 0;
-    change(h, HEALTH_GIVEN_UP, now_ns,
-           backoff_ms(HEALTH_GIVE_UP_FIRST_MS, h->surrenders, HEALTH_GIVE_UP_MOST_MS, chance));
-    h->surrenders++;
+    give_up(h, now_ns, chance);
 }

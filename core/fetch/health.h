@@ -4,7 +4,7 @@
  *
  *     healthy ──429, 503──▶ backing off ──its time──▶ probing ──an answer──▶ healthy
  *        │                       ▲  (longer each time)    │
- *        └─many failures in a row, or a long Retry-After──┴──▶ given up ──its time──▶ probing
+ *        └─many in a row of either, or long Retry-After──┴──▶ given up ──its time──▶ probing
  *
  * What was begun before a change tells nothing new: six requests that are refused at once are one
  * refusal.
@@ -18,6 +18,7 @@
 enum {
     HEALTH_BACKOFF_FIRST_MS = 250,  /* after a refusal; doubles */
     HEALTH_BACKOFF_MOST_MS = 60000, /* an origin that asks for more is given up */
+    HEALTH_REFUSALS = 10,           /* in a row, 4 minutes of waiting: given up */
     HEALTH_FAILURES = 10,           /* in a row: given up; after that one is enough */
     HEALTH_GIVE_UP_FIRST_MS = 30000,
     HEALTH_GIVE_UP_MOST_MS = 600000,
@@ -43,6 +44,7 @@ struct health {
     uint64_t until_ns;       /* HEALTH_BACKING_OFF, HEALTH_GIVEN_UP */
     uint64_t changed_ns;     /* of the state: what was begun before counts no more */
     unsigned refusals;       /* each doubles the back-off; an answer takes one away */
+    unsigned refused;        /* in a row, each time after the wait for the one before */
     unsigned failures;       /* in a row */
     unsigned surrenders;     /* in a row: each doubles the time for which it is given up */
 };
