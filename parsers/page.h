@@ -11,6 +11,7 @@
 
 #include "core/base/bytes.h"
 #include "parsers/charset.h"
+#include "parsers/fields.h"
 #include "parsers/title.h"
 
 #include <stdint.h>
@@ -42,6 +43,9 @@ struct page_request {
     struct bytes body;             /* as received */
     struct bytes content_encoding; /* field values; empty without the field, joined by ", " where */
     struct bytes content_type;     /* it came more than once */
+    struct bytes url; /* where it came from, absolute, for its relative URLs; empty: those
+                         are left out */
+    field_set fields; /* what is asked of it */
     uint64_t max_decoded_bytes;
     uint32_t max_ratio;   /* decoded bytes / received bytes, once over 1 MiB; 0 for no limit */
     bool is_prefix;       /* `body` is the beginning of the body, the rest is still to come */
@@ -61,12 +65,14 @@ struct page_facts {
 
     /* Set only when error is PAGE_OK: */
     bool from_prefix; /* a beginning of the page told it, the rest was not parsed */
-    bool has_title;   /* false: no title element, or no HTML */
+    bool truncated;   /* the page goes over a limit: `fields` are right, but not all */
+    bool has_title;   /* false: no title element, no HTML, or not asked for */
     bool title_truncated;
     bool body_truncated;  /* the body ended before its Content-Encoding did, or was damaged, and so
                              far was it decoded */
     enum charset charset; /* CHARSET_NONE where the page was not looked at as a text */
     struct bytes title;   /* well-formed UTF-8, <= TITLE_MAX */
+    struct bytes fields;  /* the others, packed (fields.h) */
     uint64_t decoded_bytes; /* as far as it was decoded: all of it, without a coding */
 };
 

@@ -82,14 +82,14 @@ static_assert(KNOWN <= 32, "batch_options.given has a bit for each");
 
 static const struct {
     const char *name;
-    enum page_field bit;
-} page_fields[] = {{"title", FIELD_TITLE}};
+    field_set bit;
+} page_fields[] = {{"title", FIELD_BIT(FIELD_TITLE)}};
 
 enum { PAGE_FIELDS = sizeof page_fields / sizeof page_fields[0] };
 
 void options_init(struct batch_options *ret, const struct config *limits)
 {
-    *ret = (struct batch_options){.fields = FIELD_TITLE, .order = ORDER_COMPLETION};
+    *ret = (struct batch_options){.fields = FIELD_BIT(FIELD_TITLE), .order = ORDER_COMPLETION};
     for (size_t i = 0; i < KNOWN; i++) {
         const struct batch_option *option = &known[i];
         size_t size = option->kind == OPTION_NUMBER ? sizeof(uint64_t) : sizeof(bool);

@@ -9,20 +9,18 @@
 
 #include "core/base/bytes.h"
 #include "core/fetch/header.h"
+#include "parsers/fields.h"
 #include "server/config.h"
 #include "server/problem.h"
 
 #include <jansson.h>
 #include <stdint.h>
 
-/* What can be asked of a page, as bits of batch_options.fields. */
-enum page_field { FIELD_TITLE = 1 << 0 };
-
 enum batch_order { ORDER_COMPLETION, ORDER_INPUT };
 
 /* Times in milliseconds, sizes in bytes. Owns its headers: do not copy it, options_free() it. */
 struct batch_options {
-    unsigned fields; /* enum page_field bits */
+    field_set fields; /* asked of each page */
     uint64_t timeout_ms;
     uint64_t max_page_bytes;
     uint64_t max_redirects;

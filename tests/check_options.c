@@ -82,7 +82,7 @@ START_TEST(a_batch_that_chooses_nothing_has_the_daemons_limits)
     struct batch_options options;
 
     ck_assert_int_eq(from_query(&options, ""), 0);
-    ck_assert_uint_eq(options.fields, FIELD_TITLE);
+    ck_assert_uint_eq(options.fields, FIELD_BIT(FIELD_TITLE));
     ck_assert_uint_eq(options.timeout_ms, limits.timeout_ms);
     ck_assert_uint_eq(options.max_page_bytes, limits.max_page_bytes);
     ck_assert_uint_eq(options.max_redirects, limits.max_redirects);
@@ -101,7 +101,7 @@ END_TEST
 
 static void ck_chosen(const struct batch_options *options)
 {
-    ck_assert_uint_eq(options->fields, FIELD_TITLE);
+    ck_assert_uint_eq(options->fields, FIELD_BIT(FIELD_TITLE));
     ck_assert_uint_eq(options->timeout_ms, 500);
     ck_assert_uint_eq(options->max_page_bytes, 1000);
     ck_assert_uint_eq(options->max_redirects, 0);
