@@ -9,6 +9,7 @@
 
 #define SUITES(X)                                                                                  \
     X(base)                                                                                        \
+    X(json_text)                                                                                   \
     X(runtime)                                                                                     \
     X(future)                                                                                      \
     X(litmus)                                                                                      \

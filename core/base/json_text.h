@@ -17,7 +17,7 @@ enum { JSON_TEXT_DEPTH_MAX = 64 }; /* arrays and objects in each other; deeper o
  * Copies the JSON text to `to` (text.len bytes, may be where it stands) without the white space
  * between its tokens. Returns the length, or 0 when it is no JSON text: one value of any type, all
  * of it, in well-formed UTF-8. Escapes of half a surrogate pair and names that stand twice in an
- * object are let through, as RFC 8259 has them.
+ * object are let through, as RFC 8259 has them. Of a text that is refused, `to` may hold a part.
  */
 size_t json_text_compact(struct bytes text, char *to);
 
