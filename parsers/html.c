@@ -1,6 +1,7 @@
 #include "parsers/html.h"
 
 #include "parsers/bump.h"
+#include "parsers/collapse.h"
 
 #include <gumbo.h>
 #include <limits.h>
@@ -249,17 +250,17 @@ void html_parse(struct bump *bump, struct bytes text, struct html *ret)
     ret->text = text;
 }
 
-/* -- walking -------------------------------------------------------------------------------------
- */
+/* -- walking ----------------------------------------------------------------------------------- */
 
 struct html_level {
-    const GumboVector *children;
+    const GumboNode *node;
+    const GumboVector *children; /* those that are to be given */
     unsigned next;
 };
 
 enum { WALK_LEVELS = 64 }; /* to begin with */
 
-static void walk_into(struct html_walk *w, const GumboVector *children)
+static void walk_into(struct html_walk *w, const GumboNode *node, const GumboVector *children)
 {
     if (w->depth == w->capacity) {
         size_t capacity = w->capacity ? 2 * w->capacity : WALK_LEVELS;
@@ -269,32 +270,107 @@ static void walk_into(struct html_walk *w, const GumboVector *children)
         w->levels = grown;
         w->capacity = capacity;
     }
-    w->levels[w->depth++] = (struct html_level){children, 0};
+    w->levels[w->depth++] = (struct html_level){node, children, 0};
 }
 
 void html_walk(struct html_walk *w, struct bump *bump, const GumboNode *document,
                bool into_templates)
 {
     *w = (struct html_walk){.bump = bump, .into_templates = into_templates};
-    walk_into(w, &document->v.document.children);
+    walk_into(w, document, &document->v.document.children);
+}
+
+void html_walk_element(struct html_walk *w, struct bump *bump, const GumboNode *element)
+{
+    *w = (struct html_walk){.bump = bump};
+    walk_into(w, element, &element->v.element.children);
+}
+
+enum html_event html_step(struct html_walk *w, const GumboNode **ret)
+{
+    static const GumboVector nothing;
+
+    for (;;) {
+        struct html_level *level = &w->levels[w->depth - 1];
+
+        if (level->next == level->children->length) {
+            if (w->depth == 1)
+                return HTML_END;
+            w->depth--;
+            *ret = level->node;
+            return HTML_LEAVE;
+        }
+        const GumboNode *node = level->children->data[level->next++];
+        switch (node->type) {
+        case GUMBO_NODE_ELEMENT:
+        case GUMBO_NODE_TEMPLATE:
+            walk_into(w, node,
+                      node->type == GUMBO_NODE_ELEMENT || w->into_templates
+                          ? &node->v.element.children
+                          : &nothing);
+            *ret = node;
+            return HTML_ENTER;
+        case GUMBO_NODE_TEXT:
+        case GUMBO_NODE_WHITESPACE:
+        case GUMBO_NODE_CDATA:
+            *ret = node;
+            return HTML_TEXT;
+        case GUMBO_NODE_COMMENT:
+        case GUMBO_NODE_DOCUMENT:
+            break;
+        }
+    }
+}
+
+void html_skip(struct html_walk *w)
+{
+    struct html_level *level = &w->levels[w->depth - 1];
+
+    level->next = level->children->length;
 }
 
 const GumboNode *html_next(struct html_walk *w)
 {
-    while (w->depth > 0) {
-        struct html_level *level = &w->levels[w->depth - 1];
+    const GumboNode *node;
+    enum html_event event;
 
-        if (level->next == level->children->length) {
-            w->depth--;
-            continue;
-        }
-        const GumboNode *node = level->children->data[level->next++];
-        bool template = node->type == GUMBO_NODE_TEMPLATE;
-        if (!template && node->type != GUMBO_NODE_ELEMENT)
-            continue;
-        if (node->v.element.children.length > 0 && (!template || w->into_templates))
-            walk_into(w, &node->v.element.children);
-        return node;
-    }
+    while ((event = html_step(w, &node)) != HTML_END)
+        if (event == HTML_ENTER)
+            return node;
     return NULL;
+}
+
+/* -- texts ------------------------------------------------------------------------------------- */
+
+/* Takes an element that is entered into account; false: what is in it is no text of the page. */
+static bool collapse_element(struct collapse *c, const GumboElement *element)
+{
+    if (element->tag == GUMBO_TAG_BR)
+        collapse_append(c, BYTES("\n"));
+    return element->tag != GUMBO_TAG_SCRIPT && element->tag != GUMBO_TAG_STYLE;
+}
+
+struct bytes html_collapsed_text(struct bump *bump, const struct html *html,
+                                 const GumboNode *element, size_t most, bool *ret_cut)
+{
+    struct collapse c = {.text = bump_alloc(bump, most), .most = most};
+    size_t mark = bump_mark(bump);
+    struct html_walk walk;
+    const GumboNode *node;
+
+    html_walk_element(&walk, bump, element);
+    for (enum html_event event; !c.full && (event = html_step(&walk, &node)) != HTML_END;) {
+        if (event == HTML_TEXT)
+            collapse_append(&c, bytes_cstr(node->v.text.text));
+        else if (event == HTML_ENTER && !collapse_element(&c, &node->v.element))
+            html_skip(&walk);
+    }
+    bump_rewind(bump, mark); /* so that the text is the latest allocation again */
+
+    size_t len = html_restore(html, c.text, c.len);
+    if (c.full)
+        len = collapse_cut(c.text, len);
+    bump_resize_last(bump, c.text, most, len);
+    *ret_cut = c.full;
+    return bytes_of(c.text, len);
 }

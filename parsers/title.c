@@ -1,66 +1,8 @@
 #include "parsers/title.h"
 
-#include "core/base/utf8.h"
-#include "parsers/bump.h"
 #include "parsers/html.h"
 
 #include <gumbo.h>
-
-/* Text with ASCII white space stripped at the ends and collapsed inside, of at most TITLE_MAX. */
-struct collapse {
-    char *text; /* TITLE_MAX bytes */
-    size_t len;
-    bool space; /* white space was seen since the last character */
-    bool full;
-};
-
-static void collapse_append(struct collapse *c, const char *text)
-{
-    for (; *text && !c->full; text++) {
-        if (ascii_is_space(*text)) {
-            c->space = c->len > 0;
-            continue;
-        }
-        if (c->len + c->space + 1 > TITLE_MAX) {
-            c->full = true;
-            return;
-        }
-        if (c->space)
-            c->text[c->len++] = ' ';
-        c->text[c->len++] = *text;
-        c->space = false;
-    }
-}
-
-/* Where text[0..len) was cut off, the length without half a character, or a space, at its end. */
-static size_t after_cut(const char *text, size_t len)
-{
-    size_t lead = len;
-
-    while (lead > 0 && ((unsigned char)text[lead - 1] & 0xc0) == 0x80)
-        lead--;
-    if (lead > 0 && !utf8_valid(bytes_of(text + lead - 1, len - lead + 1)))
-        len = lead - 1;
-    return bytes_trim(bytes_of(text, len)).len;
-}
-
-static void title_text(struct bump *bump, const struct html *html, const GumboElement *title,
-                       struct title *ret)
-{
-    struct collapse c = {.text = bump_alloc(bump, TITLE_MAX)};
-
-    for (unsigned i = 0; i < title->children.length; i++) {
-        const GumboNode *child = title->children.data[i];
-        /* RCDATA holds text only, but a text without a character other than spaces is a type. */
-        if (child->type == GUMBO_NODE_TEXT || child->type == GUMBO_NODE_WHITESPACE)
-            collapse_append(&c, child->v.text.text);
-    }
-    size_t len = html_restore(html, c.text, c.len);
-    if (c.full)
-        len = after_cut(c.text, len);
-    bump_resize_last(bump, c.text, TITLE_MAX, len);
-    *ret = (struct title){.found = true, .truncated = c.full, .text = bytes_of(c.text, len)};
-}
 
 static bool is_html(const GumboNode *node, GumboTag tag)
 {
@@ -106,7 +48,8 @@ void title_of(struct bump *bump, const struct html *html, struct title *ret)
         table = table || is_html(node, GUMBO_TAG_TABLE);
     if (!node)
         return;
-    title_text(bump, html, &node->v.element, ret);
+    ret->found = true;
+    ret->text = html_collapsed_text(bump, html, node, TITLE_MAX, &ret->truncated);
     ret->certain = how_certain(html, node, table, &walk);
 }
 

@@ -55,6 +55,7 @@
     X(convert)                                                                                     \
     X(charset)                                                                                     \
     X(conformance)                                                                                 \
+    X(html)                                                                                        \
     X(title)                                                                                       \
     X(prefix)                                                                                      \
     X(page)                                                                                        \
