@@ -13,8 +13,10 @@ struct html;
 /*
  * Writes the text of the body to `to`, at most `most` bytes of well-formed UTF-8, and returns its
  * length; *ret_cut says that there was more. Lines are parted by "\n", at the most one of them
- * empty; white space is collapsed but in pre and textarea-like elements; there is none at either
- * end. Allocates from `bump`, and leaves through bump->escape over its limits.
+ * empty, and the cells of a table's row by a tab; white space is collapsed; a pre keeps its own,
+ * whatever it has of it. There is none at either end. The table in text.c says what each element
+ * does; of CSS nothing is looked at. A page with a frameset has no text. Time is linear in the size
+ * of the tree. Allocates from `bump`, and leaves through bump->escape over its limits.
  */
 size_t text_of(struct bump *bump, const struct html *html, char *to, size_t most, bool *ret_cut);
 

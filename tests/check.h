@@ -57,6 +57,7 @@
     X(conformance)                                                                                 \
     X(html)                                                                                        \
     X(title)                                                                                       \
+    X(text)                                                                                        \
     X(prefix)                                                                                      \
     X(page)                                                                                        \
     X(page_charset)                                                                                \
