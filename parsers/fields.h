@@ -14,6 +14,7 @@
 
 #include "core/base/bytes.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* How the entries of a field become JSON. Keys are empty but where they are named here. */
@@ -23,7 +24,8 @@ enum field_kind {
     FIELD_TEXTS,   /* an array of strings */
     FIELD_URLS,    /* an array of URLs */
     FIELD_PAIRS,   /* an object by key; values of the same key, which stand together, in an array */
-    FIELD_OBJECTS, /* an array of objects, each of them begun by the key "url" */
+    FIELD_OBJECTS, /* an array of objects, each of them begun by the key "url", whose value is one;
+                      no key twice in an object */
     FIELD_JSON,    /* an array of JSON texts, as they are (core/base/json_text.h: compact) */
 };
 
@@ -56,12 +58,14 @@ enum field {
 enum {
     FIELDS_MAX = 128 << 10, /* bytes of all entries of a page */
     FIELD_KEY_MAX = 64,
+    FIELD_KEYED_MAX = 512, /* entries of a field whose kind has keys */
     FIELD_ENTRY_HEADER = 6,
 };
 
 /* A set of fields. */
 typedef unsigned field_set;
 #define FIELD_BIT(field) (1u << (field))
+#define FIELDS_ALL       (FIELD_BIT(FIELD_COUNT) - 1)
 
 /* All whose elements are in the body. */
 field_set fields_of_body(void);
@@ -77,7 +81,9 @@ enum field field_of_name(struct bytes name);
 struct field_writer {
     char *buffer; /* FIELDS_MAX bytes */
     size_t len;
+    size_t end[FIELD_COUNT];   /* of the entries of a field, and of all in front of it */
     size_t spent[FIELD_COUNT]; /* bytes of values */
+    field_set headless;        /* FIELD_OBJECTS: the latest object was left out */
     bool truncated;            /* something had no room */
 };
 
@@ -85,9 +91,14 @@ struct field_writer {
 void fields_begin(struct field_writer *w, char *buffer);
 
 /*
- * Adds an entry behind those of fields in front of it. Of a FIELD_TEXT that is too long the
- * beginning is kept, up to a character's end; any other entry is left out where there is no room
- * for it. Either way the writer is `truncated` then, and false is returned.
+ * Adds an entry, any but of the title, in its place: fields may come in any order, and keys of
+ * FIELD_PAIRS, too. Of a FIELD_TEXT that is too long the beginning is kept, up to a character's
+ * end; any other entry is left out where there is no room for it, and of a FIELD_OBJECTS then all
+ * of the object that is still to come. Either way the writer is `truncated`. Left out, without
+ * that, is what fields_are_valid() would refuse: another value where there is one at most, a key of
+ * other characters, a text with NULs...
+ *
+ * False when the entry was cut or left out. Time is linear in what was written behind its place.
  */
 bool fields_put(struct field_writer *w, enum field field, struct bytes key, struct bytes value);
 

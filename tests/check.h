@@ -56,6 +56,7 @@
     X(charset)                                                                                     \
     X(conformance)                                                                                 \
     X(html)                                                                                        \
+    X(fields)                                                                                      \
     X(title)                                                                                       \
     X(text)                                                                                        \
     X(prefix)                                                                                      \
