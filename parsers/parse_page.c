@@ -52,15 +52,24 @@ static size_t parse_size(const void *frame)
     return ((const struct parse_frame *)frame)->request.body.len;
 }
 
+static struct bytes copy_to(char **to, struct bytes from)
+{
+    struct bytes copy = bytes_of(*to, from.len);
+
+    if (from.len > 0)
+        memcpy(*to, from.ptr, from.len);
+    *to += from.len;
+    return copy;
+}
+
 static void parse_unpack(task *t, void *frame, struct bytes reply)
 {
     const struct parse_frame *p = frame;
     struct page_facts facts;
 
     int rc = page_reply_unpack(reply, &facts);
-    if (rc == 0 &&
-        ((!facts.settled && !p->request.is_prefix) || (facts.from_prefix && p->request.parse_all)))
-        rc = -EBADMSG; /* no answer to what was asked */
+    if (rc == 0 && !page_reply_answers(&facts, &p->request))
+        rc = -EBADMSG;
     if (rc < 0) {
         task_fail(t, rc, NULL, NULL);
         return;
@@ -69,16 +78,16 @@ static void parse_unpack(task *t, void *frame, struct bytes reply)
         task_fail(t, (int)facts.error, strndup(facts.message.ptr, facts.message.len), free);
         return;
     }
-    struct parsed_page *page = malloc(sizeof *page + facts.title.len);
+    struct parsed_page *page = malloc(sizeof *page + facts.title.len + facts.fields.len);
     if (!page) {
         task_fail(t, -ENOMEM, NULL, NULL);
         return;
     }
+    char *to = page->text;
     page->facts = facts;
     page->facts.message = bytes_of(NULL, 0);
-    if (facts.title.len)
-        memcpy(page->text, facts.title.ptr, facts.title.len);
-    page->facts.title.ptr = page->text;
+    page->facts.title = copy_to(&to, facts.title);
+    page->facts.fields = copy_to(&to, facts.fields);
     page->parse_us = (clock_now_ns() - p->started_ns) / 1000;
     task_return(t, page, free);
 }
@@ -94,8 +103,10 @@ TASK(parse_page_task, ON_PROCESS, sizeof(struct parse_frame), .prepare = parse_p
 
 future *parse_page(future *source, const struct page_request *request)
 {
-    return task_start(&parse_page_task,
-                      &(struct parse_frame){.source = future_ref(source), .request = *request});
+    struct parse_frame frame = {.source = future_ref(source), .request = *request};
+
+    frame.request.fields = page_request_fields(request);
+    return task_start(&parse_page_task, &frame);
 }
 
 void parse_page_failure(const future *f, const char **ret_code, const char **ret_message)

@@ -21,9 +21,10 @@ struct parsed_page {
 
 /*
  * Parses `request`, whose bytes belong to `source`: a reference to it is kept until the end. The
- * request's deadline is ignored: it is PARSE_TIMEOUT_MS, or the scope's. The future's value is a
- * `struct parsed_page`; it fails with a positive enum page_error (the detail is its message, text)
- * or with a negative errno of the future layer. Any thread.
+ * request's deadline is ignored: it is PARSE_TIMEOUT_MS, or the scope's. Where no fields are named
+ * it is asked for the title. The future's value is a `struct parsed_page`, with nothing but what
+ * was asked for; it fails with a positive enum page_error (the detail is its message, text) or with
+ * a negative errno of the future layer. Any thread.
  */
 future *parse_page(future *source, const struct page_request *request);
 

@@ -333,6 +333,9 @@ END_TEST
 /* -- the codec -----------------------------------------------------------------------------------
  */
 
+#define PACKED_LANG  "\x03\0\x02\0\0\0de"
+#define PACKED_IMAGE "\x04\x05\x01\0\0\0image1"
+
 static const struct page_facts good_facts[] = {
     {.error = PAGE_OK,
      .settled = true,
@@ -347,6 +350,14 @@ static const struct page_facts good_facts[] = {
      .has_title = true,
      .charset = CHARSET_WINDOWS_1252,
      .decoded_bytes = 7},
+    {.error = PAGE_OK,
+     .settled = true,
+     .truncated = true,
+     .has_title = true,
+     .title = {"t", 1},
+     .fields = {PACKED_LANG PACKED_IMAGE, sizeof PACKED_LANG PACKED_IMAGE - 1},
+     .charset = CHARSET_UTF_8},
+    {.error = PAGE_OK, .settled = true, .from_prefix = true, .charset = CHARSET_UTF_8},
     {.error = PAGE_OK, .settled = true},
     {.error = PAGE_OK, .settled = false},
     {.error = PAGE_PARSE_TIMEOUT, .settled = true, .message = {"took too long", 13}},
@@ -359,7 +370,8 @@ static bool facts_equal(const struct page_facts *a, const struct page_facts *b)
            a->settled == b->settled && a->from_prefix == b->from_prefix &&
            a->has_title == b->has_title && a->title_truncated == b->title_truncated &&
            a->body_truncated == b->body_truncated && a->charset == b->charset &&
-           bytes_equal(a->title, b->title) && a->decoded_bytes == b->decoded_bytes;
+           a->truncated == b->truncated && bytes_equal(a->title, b->title) &&
+           bytes_equal(a->fields, b->fields) && a->decoded_bytes == b->decoded_bytes;
 }
 
 /* Unpacks from memory of exactly that size, so that ASan sees a read past its end. */
@@ -383,7 +395,8 @@ START_TEST(facts_survive_the_way_to_the_parent)
     char message[PAGE_REPLY_MAX];
     size_t len = page_reply_pack(facts, message, sizeof message);
 
-    ck_assert_uint_eq(len, PAGE_REPLY_HEADER + facts->title.len + facts->message.len);
+    ck_assert_uint_eq(len, PAGE_REPLY_HEADER + facts->title.len + facts->message.len +
+                               facts->fields.len);
     ck_assert_int_eq(page_reply_unpack(bytes_of(message, len), &got), 0);
     ck_assert(facts_equal(facts, &got));
     ck_assert_uint_eq(page_reply_pack(facts, message, len - 1), 0);
@@ -415,9 +428,11 @@ static void assert_sane(const struct page_facts *facts)
     ck_assert_uint_le(facts->title.len, TITLE_MAX);
     ck_assert_uint_le(facts->message.len, PAGE_MESSAGE_MAX);
     ck_assert(facts->has_title || facts->title.len == 0);
-    ck_assert(facts->has_title || !facts->from_prefix);
-    ck_assert(!facts->has_title || facts->charset != CHARSET_NONE);
-    ck_assert(facts->settled || (facts->error == PAGE_OK && !facts->has_title));
+    ck_assert(fields_are_valid(facts->fields, FIELDS_ALL));
+    bool was_read = facts->has_title || facts->from_prefix || facts->fields.len > 0;
+    ck_assert(!was_read || facts->charset != CHARSET_NONE);
+    ck_assert(!was_read || (facts->error == PAGE_OK && facts->settled));
+    ck_assert(!facts->truncated || (facts->error == PAGE_OK && facts->settled));
     ck_assert_int_eq(facts->error == PAGE_OK, facts->message.len == 0);
 }
 
@@ -462,10 +477,10 @@ START_TEST(random_replies_are_refused_or_harmless)
         len = PAGE_REPLY_HEADER + (x >> 8) % (sizeof message - PAGE_REPLY_HEADER);
         message[0] = PAGE_CODEC_VERSION;
         message[1] = (char)((x >> 3) % (PAGE_ERROR_COUNT + 1));
-        message[2] &= 31;
+        message[2] &= 63;
         message[3] &= 3;
-        message[12] = (char)(len - PAGE_REPLY_HEADER);
-        message[13] = message[14] = message[15] = 0;
+        memset(message + 12, 0, 8); /* all lengths */
+        message[round % 2 ? 12 : 16] = (char)(len - PAGE_REPLY_HEADER);
         if (page_reply_unpack(bytes_of(message, len), &got) == 0)
             assert_sane(&got);
     }
@@ -489,6 +504,8 @@ START_TEST(a_forged_reply_is_refused)
 
     const struct page_facts titled = {
         .settled = true, .has_title = true, .charset = CHARSET_UTF_8, .title = BYTES("fine")};
+    const struct page_facts fielded = {
+        .settled = true, .charset = CHARSET_UTF_8, .fields = BYTES(PACKED_LANG)};
     const struct page_facts failed = {
         .error = PAGE_INTERNAL, .settled = true, .message = BYTES("failed")};
     struct page_facts bad;
@@ -514,30 +531,76 @@ START_TEST(a_forged_reply_is_refused)
     ASSERT_REFUSED(failed, from_prefix = true);
     ASSERT_REFUSED(failed, settled = false);
     ASSERT_REFUSED(failed, error = PAGE_ERROR_COUNT);
+    ASSERT_REFUSED(failed, truncated = true);
+    ASSERT_REFUSED(failed, fields = BYTES(PACKED_LANG));
+    ASSERT_REFUSED(fielded, charset = CHARSET_NONE);
+    ASSERT_REFUSED(fielded, settled = false);
+    ASSERT_REFUSED(fielded, fields = BYTES(PACKED_IMAGE PACKED_LANG));
+    ASSERT_REFUSED(fielded, fields = BYTES(PACKED_LANG "\x04"));
+    ASSERT_REFUSED(fielded, fields = BYTES("\x03\0\x01\0\0\0\xff"));
 #undef ASSERT_REFUSED
     assert_refused((struct page_facts){.settled = true, .title_truncated = true});
     assert_refused((struct page_facts){.settled = true, .from_prefix = true});
     assert_refused((struct page_facts){.settled = false, .charset = CHARSET_UTF_8});
     assert_refused((struct page_facts){.settled = false, .body_truncated = true});
     assert_refused((struct page_facts){.settled = false, .decoded_bytes = 1});
+    assert_refused((struct page_facts){.settled = false, .truncated = true});
+}
+END_TEST
+
+START_TEST(a_reply_with_what_was_not_asked_for_is_no_answer)
+{
+    struct page_request request = request_for(BYTES("body"));
+    struct page_facts facts = {
+        .settled = true, .has_title = true, .charset = CHARSET_UTF_8, .title = BYTES("fine")};
+
+    ck_assert(page_reply_answers(&facts, &request));
+    request.fields = FIELD_BIT(FIELD_LANG) | FIELD_BIT(FIELD_OG);
+    ck_assert(!page_reply_answers(&facts, &request));
+    facts.has_title = false;
+    ck_assert(page_reply_answers(&facts, &request));
+    facts.fields = BYTES(PACKED_LANG PACKED_IMAGE);
+    ck_assert(page_reply_answers(&facts, &request));
+    request.fields = FIELD_BIT(FIELD_LANG);
+    ck_assert(!page_reply_answers(&facts, &request));
+    request.fields = FIELDS_ALL;
+    ck_assert(page_reply_answers(&facts, &request));
+
+    facts.settled = false;
+    ck_assert(!page_reply_answers(&facts, &request));
+    request.is_prefix = true;
+    ck_assert(page_reply_answers(&facts, &request));
+    facts.from_prefix = true;
+    ck_assert(page_reply_answers(&facts, &request));
+    request.parse_all = true;
+    ck_assert(!page_reply_answers(&facts, &request));
 }
 END_TEST
 
 START_TEST(the_largest_reply_fits)
 {
-    char title[TITLE_MAX], text[PAGE_MESSAGE_MAX], message[PAGE_REPLY_MAX];
+    static char title[TITLE_MAX], text[PAGE_MESSAGE_MAX], fields[FIELDS_MAX + 1],
+        message[PAGE_REPLY_MAX];
     struct page_facts got;
+    struct field_writer writer;
 
+    fields_begin(&writer, fields);
+    while (fields_put(&writer, FIELD_H1, BYTES(""), BYTES("")))
+        continue;
     memset(title, 't', sizeof title);
     memset(text, 'm', sizeof text);
     struct page_facts facts = {.settled = true,
                                .has_title = true,
                                .title_truncated = true,
                                .title = bytes_of(title, sizeof title),
+                               .fields = fields_written(&writer),
                                .charset = CHARSET_UTF_8};
+    ck_assert_uint_gt(facts.fields.len, FIELDS_MAX - FIELD_ENTRY_HEADER);
     size_t len = page_reply_pack(&facts, message, sizeof message);
     ck_assert_int_eq(page_reply_unpack(bytes_of(message, len), &got), 0);
     ck_assert(facts_equal(&facts, &got));
+    facts.fields.len = FIELDS_MAX + 1;
+    ck_assert_uint_eq(page_reply_pack(&facts, message, sizeof message), 0);
 
     facts = (struct page_facts){
         .error = PAGE_INTERNAL, .settled = true, .message = bytes_of(text, sizeof text)};
@@ -554,6 +617,8 @@ START_TEST(requests_survive_the_way_to_the_worker)
     char slot[256];
 
     request.content_encoding = BYTES("gzip, br");
+    request.url = BYTES("http://a.example/b?c");
+    request.fields = FIELD_BIT(FIELD_LANG) | FIELD_BIT(FIELD_JSON_LD);
     request.is_prefix = _i & 1;
     request.parse_all = _i & 2;
     size_t len = page_request_pack(&request, slot, sizeof slot);
@@ -562,6 +627,8 @@ START_TEST(requests_survive_the_way_to_the_worker)
     ck_assert(bytes_equal(got.body, request.body));
     ck_assert(bytes_equal(got.content_encoding, request.content_encoding));
     ck_assert(bytes_equal(got.content_type, request.content_type));
+    ck_assert(bytes_equal(got.url, request.url));
+    ck_assert_uint_eq(got.fields, request.fields);
     ck_assert_uint_eq(got.max_decoded_bytes, request.max_decoded_bytes);
     ck_assert_uint_eq(got.max_ratio, request.max_ratio);
     ck_assert_int_eq(got.is_prefix, request.is_prefix);
@@ -574,8 +641,25 @@ START_TEST(requests_survive_the_way_to_the_worker)
     ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), -EBADMSG);
     slot[1] &= 3;
     ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), 0);
+    slot[15] |= 0x20; /* nor such a field */
+    ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), -EBADMSG);
+    memset(slot + 14, 0, 4); /* nothing is asked */
+    ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), -EBADMSG);
+    slot[14] = 1;
+    ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), 0);
     slot[0]++;
     ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), -EBADMSG);
+}
+END_TEST
+
+START_TEST(a_request_that_names_nothing_asks_for_the_title)
+{
+    struct page_request request = request_for(BYTES("body")), got;
+    char slot[256];
+
+    size_t len = page_request_pack(&request, slot, sizeof slot);
+    ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), 0);
+    ck_assert_uint_eq(got.fields, FIELD_BIT(FIELD_TITLE));
 }
 END_TEST
 
@@ -611,6 +695,25 @@ START_TEST(endless_header_fields_are_cut)
 }
 END_TEST
 
+START_TEST(a_url_that_is_too_long_is_not_sent_at_all)
+{
+    struct page_request request = request_for(BYTES("body")), got;
+    char url[PAGE_URL_MAX + 1], slot[2 * PAGE_URL_MAX];
+
+    memset(url, 'u', sizeof url);
+    request.url = bytes_of(url, PAGE_URL_MAX);
+    size_t len = page_request_pack(&request, slot, sizeof slot);
+    ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), 0);
+    ck_assert(bytes_equal(got.url, request.url));
+
+    request.url.len++;
+    len = page_request_pack(&request, slot, sizeof slot);
+    ck_assert_uint_eq(len, page_request_size(&request));
+    ck_assert_int_eq(page_request_unpack(bytes_of(slot, len), &got), 0);
+    ck_assert_uint_eq(got.url.len, 0);
+}
+END_TEST
+
 Suite *suite_page(void)
 {
     Suite *suite = suite_create("page");
@@ -643,6 +746,9 @@ Suite *suite_page(void)
     tcase_add_test(codec, random_replies_are_refused_or_harmless);
     tcase_add_test(codec, a_forged_reply_is_refused);
     tcase_add_test(codec, the_largest_reply_fits);
+    tcase_add_test(codec, a_reply_with_what_was_not_asked_for_is_no_answer);
+    tcase_add_test(codec, a_request_that_names_nothing_asks_for_the_title);
+    tcase_add_test(codec, a_url_that_is_too_long_is_not_sent_at_all);
     tcase_add_loop_test(codec, requests_survive_the_way_to_the_worker, 0, 4);
     tcase_add_test(codec, a_request_that_does_not_fit_its_slot_is_not_written);
     tcase_add_test(codec, endless_header_fields_are_cut);

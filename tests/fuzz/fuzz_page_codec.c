@@ -21,6 +21,21 @@ static void check_request(struct bytes message)
     free(again);
 }
 
+/* The writer would have written the same. */
+static void check_fields(struct bytes packed)
+{
+    static char buffer[FIELDS_MAX];
+    struct field_writer writer;
+    struct bytes rest = packed;
+    struct field_entry e;
+
+    fields_begin(&writer, buffer);
+    while (fields_next(&rest, &e))
+        FUZZ_CHECK(fields_put(&writer, e.field, e.key, e.value));
+    FUZZ_CHECK(rest.len == 0 && !writer.truncated);
+    FUZZ_CHECK(bytes_equal(fields_written(&writer), packed));
+}
+
 static void check_reply(struct bytes message)
 {
     struct page_facts facts;
@@ -36,6 +51,8 @@ static void check_reply(struct bytes message)
     FUZZ_CHECK(utf8_valid(facts.title) && fuzz_is_line(facts.message));
     FUZZ_CHECK((facts.error == PAGE_OK) == (facts.message.len == 0));
     FUZZ_CHECK(facts.has_title || facts.title.len == 0);
+    FUZZ_CHECK(facts.fields.len == 0 || (facts.error == PAGE_OK && facts.settled));
+    check_fields(facts.fields);
     free(again);
 }
 
