@@ -80,13 +80,6 @@ enum { KNOWN = sizeof known / sizeof known[0] };
 
 static_assert(KNOWN <= 32, "batch_options.given has a bit for each");
 
-static const struct {
-    const char *name;
-    field_set bit;
-} page_fields[] = {{"title", FIELD_BIT(FIELD_TITLE)}};
-
-enum { PAGE_FIELDS = sizeof page_fields / sizeof page_fields[0] };
-
 void options_init(struct batch_options *ret, const struct config *limits)
 {
     *ret = (struct batch_options){.fields = FIELD_BIT(FIELD_TITLE), .order = ORDER_COMPLETION};
@@ -235,15 +228,17 @@ static int set_switch(const struct setting *s)
 
 static int add_field(const struct setting *s, struct bytes name)
 {
-    char quoted[PROBLEM_QUOTE_SIZE], names[128] = "";
+    char quoted[PROBLEM_QUOTE_SIZE], names[192] = "";
+    enum field field = field_of_name(name);
 
-    for (size_t i = 0; i < PAGE_FIELDS; i++) {
-        if (bytes_equal(name, bytes_cstr(page_fields[i].name))) {
-            s->options->fields |= page_fields[i].bit;
-            return 0;
-        }
+    if (field < FIELD_COUNT) {
+        s->options->fields |= FIELD_BIT(field);
+        return 0;
+    }
+    for (unsigned i = 0; i < FIELD_COUNT; i++) {
         size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", page_fields[i].name);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
+                 field_name((enum field)i));
     }
     return problem_set(s->problem, PROBLEM_INVALID_OPTION, "fields",
                        "fields: there is no field %s; known: %s", problem_quote(quoted, name),

@@ -155,12 +155,41 @@ START_TEST(a_json_object_sets_every_option)
 }
 END_TEST
 
+static void ck_fields(int error, struct batch_options *options, field_set expected)
+{
+    ck_assert_msg(error == 0, "%s", problem.detail);
+    ck_assert_uint_eq(options->fields, expected);
+    options_free(options);
+}
+
+START_TEST(fields_are_any_of_those_there_are_in_any_order)
+{
+    struct batch_options o;
+    const field_set three =
+        FIELD_BIT(FIELD_TITLE) | FIELD_BIT(FIELD_OG) | FIELD_BIT(FIELD_TEXT_OF_PAGE);
+
+    ck_fields(from_query(&o, "fields=text,og,title,og"), &o, three);
+    ck_fields(from_query(&o, "fields=og%2C+text%20,title"), &o, three);
+    ck_fields(from_json(&o, "{\"fields\": [\"og\", \"title\", \"text\", \"og\"]}"), &o, three);
+    ck_fields(from_json(&o, "{\"fields\": \"text, title, og\"}"), &o, three);
+    ck_fields(from_query(&o, "fields=links"), &o, FIELD_BIT(FIELD_LINKS));
+    ck_fields(from_query(&o, "fields=title,description,canonical,lang,og,twitter,icon,feeds,"
+                             "robots_meta,h1,links,text,json_ld"),
+              &o, FIELDS_ALL);
+}
+END_TEST
+
 /* -- mistakes ---------------------------------------------------------------------------------- */
 
 #define KNOWN_OPTIONS                                                                              \
     "fields, timeout_ms, max_page_bytes, max_redirects, retries, per_host, host_delay_ms, "        \
     "robots, "                                                                                     \
     "user_agent, headers, insecure, dedupe, any_type, early_stop, order, deadline_ms"
+
+#define KNOWN_FIELDS                                                                               \
+    "title, description, canonical, lang, og, twitter, icon, feeds, robots_meta, h1, links, "      \
+    "text, "                                                                                       \
+    "json_ld"
 
 struct option_mistake {
     const char *text;
@@ -217,8 +246,14 @@ static const struct option_mistake query_mistakes[] = {
     {"order=random", PROBLEM_INVALID_OPTION, "order",
      "order: \"random\" is not \"completion\" or \"input\""},
     {"fields=title,price", PROBLEM_INVALID_OPTION, "fields",
-     "fields: there is no field \"price\"; known: title"},
-    {"fields=", PROBLEM_INVALID_OPTION, "fields", "fields: there is no field \"\"; known: title"},
+     "fields: there is no field \"price\"; known: " KNOWN_FIELDS},
+    {"fields=", PROBLEM_INVALID_OPTION, "fields",
+     "fields: there is no field \"\"; known: " KNOWN_FIELDS},
+    {"fields=title,", PROBLEM_INVALID_OPTION, "fields",
+     "fields: there is no field \"\"; known: " KNOWN_FIELDS},
+    {"fields=all", PROBLEM_INVALID_OPTION, "fields",
+     "fields: there is no field \"all\"; known: " KNOWN_FIELDS},
+    {"fields=title&fields=og", PROBLEM_INVALID_OPTION, "fields", "fields: given more than once"},
     {"user_agent=a%0D%0Ab", PROBLEM_INVALID_OPTION, "user_agent",
      "user_agent: \"a\\x0d\\x0ab\" is not a header value: 1 to 255 bytes without control "
      "characters"},
@@ -285,8 +320,14 @@ static const struct option_mistake json_mistakes[] = {
      "fields: [] is not an array of at least one field's name"},
     {"{\"fields\": [1]}", PROBLEM_INVALID_OPTION, "fields",
      "fields: [1] is not an array of strings"},
-    {"{\"fields\": [\"links\"]}", PROBLEM_INVALID_OPTION, "fields",
-     "fields: there is no field \"links\"; known: title"},
+    {"{\"fields\": \"\"}", PROBLEM_INVALID_OPTION, "fields",
+     "fields: there is no field \"\"; known: " KNOWN_FIELDS},
+    {"{\"fields\": {}}", PROBLEM_INVALID_OPTION, "fields",
+     "fields: {} is not an array of at least one field's name"},
+    {"{\"fields\": [\"title\", \"Links\"]}", PROBLEM_INVALID_OPTION, "fields",
+     "fields: there is no field \"Links\"; known: " KNOWN_FIELDS},
+    {"{\"fields\": [\"title,og\"]}", PROBLEM_INVALID_OPTION, "fields",
+     "fields: there is no field \"title,og\"; known: " KNOWN_FIELDS},
     {"{\"order\": 1}", PROBLEM_INVALID_OPTION, "order",
      "order: 1 is not \"completion\" or \"input\""},
     {"{\"user_agent\": \"a\\u0000b\"}", PROBLEM_INVALID_OPTION, "user_agent",
@@ -450,6 +491,7 @@ Suite *suite_options(void)
     tcase_add_test(choices, a_batch_that_chooses_nothing_has_the_daemons_limits);
     tcase_add_test(choices, a_query_string_sets_every_option);
     tcase_add_test(choices, a_json_object_sets_every_option);
+    tcase_add_test(choices, fields_are_any_of_those_there_are_in_any_order);
     ADD_LOOP(choices, a_mistake_in_the_query_is_named_with_what_would_be_right, query_mistakes);
     ADD_LOOP(choices, a_mistake_in_json_options_is_named_with_what_would_be_right, json_mistakes);
     tcase_add_test(choices, a_user_agent_is_as_long_as_it_may_be_and_no_longer);
