@@ -79,7 +79,8 @@ static struct bytes copy_to(char **to, struct bytes from)
 /* Copies what is to be parsed, as a parse may outlive the response. False: no memory. */
 static bool take_beginning(struct early *e, const struct response *r)
 {
-    char *copy = malloc(r->body.len + r->content_encoding.len + r->content_type.len + 1);
+    struct bytes url = transfer_url(&e->watch);
+    char *copy = malloc(r->body.len + r->content_encoding.len + r->content_type.len + url.len + 1);
     promise *p = copy ? promise_new(&e->source) : NULL;
     char *to = copy;
 
@@ -90,6 +91,7 @@ static bool take_beginning(struct early *e, const struct response *r)
     e->request.body = copy_to(&to, buffer_bytes(&r->body));
     e->request.content_encoding = copy_to(&to, r->content_encoding);
     e->request.content_type = copy_to(&to, r->content_type);
+    e->request.url = copy_to(&to, url);
     e->request.is_prefix = true;
     promise_resolve(p, copy, free);
     promise_drop(p);
@@ -115,7 +117,7 @@ static void on_release(struct transfer_watch *watch)
 
 /* -- life -------------------------------------------------------------------------------------- */
 
-struct early *early_new(struct scope *scope, const struct page_request *limits)
+struct early *early_new(struct scope *scope, const struct page_request *question)
 {
     struct early *e = malloc(sizeof *e);
 
@@ -124,7 +126,7 @@ struct early *early_new(struct scope *scope, const struct page_request *limits)
             .references = 1,
             .watch = {.at_bytes = EARLY_BYTES, .reached = reached, .release = on_release},
             .scope = scope,
-            .request = *limits,
+            .request = *question,
         };
     return e;
 }

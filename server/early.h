@@ -31,11 +31,11 @@ enum {
 bool early_pays(const struct response *so_far);
 
 /*
- * Makes one for a page that will be parsed with the limits of `limits` (the rest of it does not
- * matter), by a task of `scope`, which must outlive the page's fetch. NULL when memory is
- * exhausted: then the page is read to its end.
+ * Makes one for a page that is asked for the fields of `question`, all of them of the head, within
+ * its limits (the rest of it does not matter), by a task of `scope`, which must outlive the page's
+ * fetch. NULL when memory is exhausted: then the page is read to its end.
  */
-struct early *early_new(struct scope *scope, const struct page_request *limits);
+struct early *early_new(struct scope *scope, const struct page_request *question);
 
 /* For the page's fetch, which gives it back by its `release`. Once. */
 struct transfer_watch *early_watch(struct early *e);

@@ -45,7 +45,7 @@ static void describe_failed_parse(struct record *r, const future *facts)
     describe_failure(r, code, message, false);
 }
 
-static void describe_page(struct record *r, const struct fetch_page *page,
+static void describe_page(struct record *r, field_set asked, const struct fetch_page *page,
                           const struct parsed_page *parsed)
 {
     const struct response *response = page->response;
@@ -53,9 +53,12 @@ static void describe_page(struct record *r, const struct fetch_page *page,
     r->status = RECORD_OK;
     r->http_status = response->http_status;
     r->final_url = page->final_url;
+    r->fields = asked;
     r->has_title = parsed->facts.has_title;
     r->title_truncated = parsed->facts.title_truncated;
     r->title = parsed->facts.title;
+    r->packed_fields = parsed->facts.fields;
+    r->truncated = parsed->facts.truncated;
     r->content_type = response->content_type;
     r->charset = bytes_cstr(charset_name(parsed->facts.charset));
     r->body_bytes = response->body_bytes;
@@ -85,21 +88,29 @@ struct item {
     future *page, *facts, *sent;
 };
 
-static struct page_request limits_of(const struct batch *b)
+/* What is asked of every page of the batch, and how much one may take. */
+static struct page_request question(const struct batch *b)
 {
     return (struct page_request){
+        .fields = b->options.fields,
         .max_decoded_bytes = b->options.max_page_bytes,
         .max_ratio = MAX_RATIO,
     };
 }
 
+/* Whether the beginning of a page may tell all that is asked. */
+static bool may_stop_early(const struct batch_options *o)
+{
+    return o->early_stop && !o->any_type && !(o->fields & fields_of_body());
+}
+
 static future *get(struct item *s)
 {
     struct batch *b = s->batch;
-    struct page_request limits = limits_of(b);
+    struct page_request request = question(b);
 
-    if (b->options.early_stop && !b->options.any_type)
-        s->early = early_new(b->scope, &limits);
+    if (may_stop_early(&b->options))
+        s->early = early_new(b->scope, &request);
     return fetch(b->all->fetcher, &(struct fetch_request){
                                       .url = url_list_url(&b->urls, s->index),
                                       .options = &b->fetch,
@@ -113,7 +124,7 @@ static future *parse(struct item *s)
 {
     const struct fetch_page *page = future_value(s->page);
     const struct response *r = page->response;
-    struct page_request request = limits_of(s->batch);
+    struct page_request request = question(s->batch);
     future *facts = s->early ? early_facts(s->early) : NULL;
 
     s->early = early_drop(s->early);
@@ -122,6 +133,7 @@ static future *parse(struct item *s)
     request.body = buffer_bytes(&r->body);
     request.content_encoding = r->content_encoding;
     request.content_type = r->content_type;
+    request.url = page->final_url;
     return parse_page(s->page, &request);
 }
 
@@ -147,7 +159,7 @@ static future *emit(struct item *s)
         r.attempts = page->attempts;
         fetch_page_drop_body(page);
         if (future_ok(s->facts))
-            describe_page(&r, page, future_value(s->facts));
+            describe_page(&r, b->options.fields, page, future_value(s->facts));
         else
             describe_failed_parse(&r, s->facts);
     }

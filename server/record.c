@@ -1,6 +1,7 @@
 #include "server/record.h"
 
 #include "server/json.h"
+#include "server/record_fields.h"
 
 static void put(struct buffer *out, struct bytes literal)
 {
@@ -44,16 +45,26 @@ static void write_timing(struct buffer *out, const struct record_timing *timing)
     buffer_byte(out, '}');
 }
 
-static void write_page(struct buffer *out, const struct record *record)
+static void write_title(struct buffer *out, const struct record *record)
 {
-    put_number(out, BYTES(",\"http_status\":"), record->http_status);
-    put_text(out, BYTES(",\"final_url\":"), record->final_url);
     if (record->has_title)
         put_text(out, BYTES(",\"title\":"), record->title);
     else
         put(out, BYTES(",\"title\":null"));
     if (record->title_truncated)
         put(out, BYTES(",\"title_truncated\":true"));
+}
+
+static void write_page(struct buffer *out, const struct record *record)
+{
+    put_number(out, BYTES(",\"http_status\":"), record->http_status);
+    put_text(out, BYTES(",\"final_url\":"), record->final_url);
+    if (record->fields & FIELD_BIT(FIELD_TITLE))
+        write_title(out, record);
+    if (record->fields & ~FIELD_BIT(FIELD_TITLE))
+        record_write_fields(out, record->fields, record->packed_fields);
+    if (record->truncated)
+        put(out, BYTES(",\"truncated\":true"));
     put_known_text(out, BYTES(",\"content_type\":"), record->content_type);
     put_known_text(out, BYTES(",\"charset\":"), record->charset);
     put_number(out, BYTES(",\"body_bytes\":"), record->body_bytes);
@@ -74,8 +85,20 @@ static void write_error(struct buffer *out, const struct record *record)
     put_number(out, BYTES(",\"attempts\":"), record->attempts);
 }
 
+/* Most of a record with fields is those: room for them at once, and for the escapes of ordinary
+ * text, instead of a buffer that doubles to twice of what is needed. */
+static void reserve(struct buffer *out, const struct record *record)
+{
+    enum { OTHERS = 2048, ESCAPES = 16 /* one byte in so many */ };
+    size_t fields = record->packed_fields.len;
+
+    if (fields > 0)
+        buffer_reserve(out, OTHERS + record->title.len + fields + fields / ESCAPES);
+}
+
 void record_write(struct buffer *out, const struct record *record)
 {
+    reserve(out, record);
     put_number(out, BYTES("{\"type\":\"result\",\"index\":"), record->index);
     put_text(out, BYTES(",\"url\":"), record->url);
     if (record->id.len > 0) {

@@ -9,6 +9,7 @@
 
 #include "core/base/buffer.h"
 #include "core/base/bytes.h"
+#include "parsers/fields.h"
 
 #include <stdint.h>
 
@@ -38,9 +39,12 @@ struct record {
     /* RECORD_OK */
     unsigned http_status;
     struct bytes final_url;
-    bool has_title; /* false: "title":null, while true with no bytes is "title":"" */
+    field_set fields; /* that were asked for; of the others nothing is said */
+    bool has_title;   /* false: "title":null, while true with no bytes is "title":"" */
     bool title_truncated;
     struct bytes title;
+    struct bytes packed_fields; /* but for the title: as in struct page_facts */
+    bool truncated;             /* there are more of them than are here */
     struct bytes content_type;
     struct bytes charset;
     uint64_t body_bytes; /* as received, still compressed */

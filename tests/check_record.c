@@ -18,6 +18,7 @@ static struct record ok_record(void)
         .attempts = 1,
         .http_status = 200,
         .final_url = BYTES("https://a.example/"),
+        .fields = FIELD_BIT(FIELD_TITLE),
         .has_title = true,
         .title = BYTES("A & B"),
         .content_type = BYTES("text/html"),
@@ -185,6 +186,128 @@ START_TEST(a_truncated_title_says_so)
     record.title_truncated = true;
     json_t *value = parsed(&record);
     ck_assert(json_is_true(json_object_get(value, "title_truncated")));
+    json_decref(value);
+}
+END_TEST
+
+/* -- fields ------------------------------------------------------------------------------------ */
+
+static struct field_writer writer;
+
+static struct record fields_record(field_set asked)
+{
+    static char buffer[FIELDS_MAX];
+    struct record record = ok_record();
+
+    fields_begin(&writer, buffer);
+    record.fields = asked;
+    return record;
+}
+
+static void put(enum field field, const char *key, const char *value)
+{
+    ck_assert(fields_put(&writer, field, bytes_cstr(key), bytes_cstr(value)));
+}
+
+/* What the record, with all that was put, has between its final_url and its content_type. */
+static void ck_fields(struct record *record, const char *expected)
+{
+    static const char before[] = "\"final_url\":\"https://a.example/\"";
+
+    record->packed_fields = fields_written(&writer);
+    char *line = line_of(record), *begin = strstr(line, before), *end;
+    ck_assert_ptr_nonnull(begin);
+    begin += sizeof before - 1;
+    end = strstr(begin, ",\"content_type\"");
+    ck_assert_ptr_nonnull(end);
+    *end = '\0';
+    ck_assert_str_eq(begin, expected);
+    free(line);
+}
+
+START_TEST(fields_that_a_page_does_not_have_are_null_or_empty)
+{
+    struct record record = fields_record(FIELDS_ALL);
+
+    record.has_title = false;
+    ck_fields(&record, ",\"title\":null,\"description\":null,\"canonical\":null,\"lang\":null,"
+                       "\"og\":{},\"twitter\":{},\"icon\":null,\"feeds\":[],"
+                       "\"robots_meta\":null,\"h1\":[],\"links\":[],\"text\":null,"
+                       "\"json_ld\":[]");
+}
+END_TEST
+
+START_TEST(fields_are_written_by_their_kind_where_the_title_stands)
+{
+    struct record record = fields_record(FIELDS_ALL);
+
+    put(FIELD_DESCRIPTION, "", "");
+    put(FIELD_CANONICAL, "", "https://a.example/b");
+    put(FIELD_LANG, "", "de");
+    put(FIELD_OG, "title", "a \"b\"");
+    put(FIELD_OG, "image", "1");
+    put(FIELD_OG, "image", "2");
+    put(FIELD_OG, "a\"\\", "3");
+    put(FIELD_TWITTER, "card", "summary");
+    put(FIELD_FEEDS, "url", "http://a/1");
+    put(FIELD_FEEDS, "type", "application/rss+xml");
+    put(FIELD_FEEDS, "title", "News");
+    put(FIELD_FEEDS, "url", "http://a/2");
+    put(FIELD_H1, "", "one");
+    put(FIELD_H1, "", "two\tthree");
+    put(FIELD_LINKS, "", "http://a/");
+    put(FIELD_TEXT_OF_PAGE, "", "one\n\ntwo");
+    put(FIELD_JSON_LD, "", "{\"@type\":\"A\"}");
+    put(FIELD_JSON_LD, "", "12.50");
+    record.truncated = true;
+    ck_fields(&record,
+              ",\"title\":\"A & B\",\"description\":\"\",\"canonical\":\"https://a.example/b\","
+              "\"lang\":\"de\",\"og\":{\"title\":\"a \\\"b\\\"\",\"image\":[\"1\",\"2\"],"
+              "\"a\\\"\\\\\":\"3\"},\"twitter\":{\"card\":\"summary\"},\"icon\":null,"
+              "\"feeds\":[{\"url\":\"http://a/1\",\"type\":\"application/rss+xml\","
+              "\"title\":\"News\"},{\"url\":\"http://a/2\"}],\"robots_meta\":null,"
+              "\"h1\":[\"one\",\"two\\tthree\"],\"links\":[\"http://a/\"],"
+              "\"text\":\"one\\n\\ntwo\",\"json_ld\":[{\"@type\":\"A\"},12.50],"
+              "\"truncated\":true");
+}
+END_TEST
+
+START_TEST(of_what_was_not_asked_for_nothing_is_said)
+{
+    struct record record = fields_record(FIELD_BIT(FIELD_LANG) | FIELD_BIT(FIELD_LINKS));
+
+    record.has_title = false;
+    put(FIELD_LINKS, "", "http://a/");
+    ck_fields(&record, ",\"lang\":null,\"links\":[\"http://a/\"]");
+}
+END_TEST
+
+START_TEST(a_failed_record_has_no_fields)
+{
+    struct record record = failed_record();
+
+    record.fields = FIELDS_ALL;
+    json_t *value = parsed(&record);
+    for (unsigned f = 0; f < FIELD_COUNT; f++)
+        ck_assert_ptr_null(json_object_get(value, field_name((enum field)f)));
+    json_decref(value);
+}
+END_TEST
+
+/* JSON lets them stand as they are; only a line feed ends a line of NDJSON. */
+START_TEST(line_separators_and_controls_in_values_end_no_line)
+{
+    struct record record = fields_record(FIELDS_ALL);
+
+    put(FIELD_DESCRIPTION, "", "a\nb\r\x01\xe2\x80\xa8");
+    put(FIELD_OG, "title", "\n");
+    put(FIELD_TEXT_OF_PAGE, "", "\n\n\x0b\xc2\x85");
+    put(FIELD_JSON_LD, "", "[\"a\\nb\xe2\x80\xa8\xe2\x80\xa9\",\"\\u000a\"]");
+    record.packed_fields = fields_written(&writer);
+    json_t *value = parsed(&record), *json_ld = json_object_get(value, "json_ld");
+    ck_assert_str_eq(json_string_value(json_object_get(value, "text")), "\n\n\x0b\xc2\x85");
+    ck_assert_str_eq(json_string_value(json_array_get(json_array_get(json_ld, 0), 0)),
+                     "a\nb\xe2\x80\xa8\xe2\x80\xa9");
     json_decref(value);
 }
 END_TEST
@@ -385,6 +508,11 @@ Suite *suite_record(void)
     tcase_add_test(records, what_is_not_known_is_left_out);
     tcase_add_test(records, an_id_comes_back_as_the_json_it_was);
     tcase_add_test(records, a_truncated_title_says_so);
+    tcase_add_test(records, fields_that_a_page_does_not_have_are_null_or_empty);
+    tcase_add_test(records, fields_are_written_by_their_kind_where_the_title_stands);
+    tcase_add_test(records, of_what_was_not_asked_for_nothing_is_said);
+    tcase_add_test(records, a_failed_record_has_no_fields);
+    tcase_add_test(records, line_separators_and_controls_in_values_end_no_line);
     suite_add_tcase(suite, records);
 
     tcase_add_loop_test(json, milliseconds_have_one_to_three_decimals, 0,

@@ -367,7 +367,7 @@ struct look {
     unsigned calls;
     bool is_enough;
     size_t body_len;
-    char content_type[64];
+    char content_type[64], url[128];
 };
 
 static bool on_reached(struct transfer_watch *watch, const struct response *so_far)
@@ -378,6 +378,7 @@ static bool on_reached(struct transfer_watch *watch, const struct response *so_f
     l->body_len = so_far->body.len;
     snprintf(l->content_type, sizeof l->content_type, "%.*s", (int)so_far->content_type.len,
              so_far->content_type.ptr);
+    snprintf(l->url, sizeof l->url, "%.*s", (int)transfer_url(watch).len, transfer_url(watch).ptr);
     promise_resolve(l->seen, NULL, NULL);
     return !l->is_enough;
 }
@@ -408,6 +409,7 @@ START_TEST(a_look_that_has_enough_ends_the_transfer)
     ck_assert(o->stopped);
     ck_assert_uint_eq(o->body_len, l.body_len);
     ck_assert_uint_eq(l.calls, 1);
+    ck_assert_str_eq(l.url + strlen(l.url) - strlen("/slow?ms=20"), "/slow?ms=20");
     end_look(&l);
 }
 END_TEST

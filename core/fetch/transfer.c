@@ -268,6 +268,11 @@ void transfer_stop(struct transfer_watch *watch)
     }
 }
 
+struct bytes transfer_url(const struct transfer_watch *watch)
+{
+    return bytes_cstr(watch->transfer->request.target->url);
+}
+
 static void on_cancel(promise *p, void *arg)
 {
     struct transfer *t = arg;

@@ -114,4 +114,7 @@ future *transfer_start(struct engine *e, const struct transfer_request *request)
  */
 void transfer_stop(struct transfer_watch *watch);
 
+/* For `reached`: the URL whose body it is, as struct target has it. Borrowed for the call. */
+struct bytes transfer_url(const struct transfer_watch *watch);
+
 #endif
