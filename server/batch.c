@@ -14,6 +14,10 @@
 /* Items under way beyond the fetches that can be: those that parse and those that wait to emit. */
 enum { WINDOW_EXTRA = 64 };
 
+/* Records that wait for their client: while they are more, nothing further of the batch is begun.
+ * With titles alone a full window of them is hardly ever; other fields take up to FIELDS_MAX. */
+enum { HELD_RECORDS_BYTES = 8 << 20 };
+
 /* -- intake: reading the body and planning blocks, so it is done on a thread --------------------
  */
 
@@ -163,6 +167,7 @@ static struct flow *new_flow(struct batch *b)
         .delay_ms = b->options.host_delay_ms,
         .plan = &b->plan,
         .window = window_of(b),
+        .hold_bytes = HELD_RECORDS_BYTES,
         .url = url_at,
         .begin = item_begin,
         .arg = b,

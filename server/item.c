@@ -85,8 +85,16 @@ struct item {
     uint32_t twin;        /* whose record is written; `index` first */
     struct ticket ticket; /* until the fetch takes it */
     struct early *early;  /* NULL: pages are read to their end */
+    size_t held;          /* bytes that the record takes which was handed over */
     future *page, *facts, *sent;
 };
+
+/* The record that was handed over is written. */
+static void let_go(struct item *s)
+{
+    flow_hold(s->batch->flow, -(ptrdiff_t)s->held);
+    s->held = 0;
+}
 
 /* What is asked of every page of the batch, and how much one may take. */
 static struct page_request question(const struct batch *b)
@@ -169,6 +177,8 @@ static future *emit(struct item *s)
         s->page = future_drop(s->page);
         s->facts = future_drop(s->facts);
     }
+    s->held = line.capacity;
+    flow_hold(b->flow, (ptrdiff_t)s->held);
     return stream_emit(b->stream, index, r.status, &line);
 }
 
@@ -182,6 +192,7 @@ static int item_step(task *t, void *frame)
         AWAIT(t, s->facts, parse(s));
     while (s->twin != TWINS_NONE) {
         AWAIT(t, s->sent, emit(s));
+        let_go(s);
         if (!future_ok(
                 s->sent)) /* no memory for a record: give the batch back, as far as it came */
             scope_cancel(s->batch->scope, -ENOMEM);
@@ -198,6 +209,7 @@ static void item_drop(void *frame)
     future_drop(s->page);
     future_drop(s->facts);
     future_drop(s->sent);
+    let_go(s);
     flow_ended(s->batch->flow);
 }
 

@@ -344,6 +344,61 @@ START_TEST(nobody_gets_a_turn_while_too_much_is_held)
 }
 END_TEST
 
+struct holding {
+    struct flow *flow;
+    ptrdiff_t change;
+};
+
+static void hold_on_loop(void *arg)
+{
+    struct holding *h = arg;
+
+    flow_hold(h->flow, h->change);
+}
+
+static void flow_holds(struct party *p, ptrdiff_t change)
+{
+    on_loop(hold_on_loop, &(struct holding){p->flow, change});
+    mock_turn();
+}
+
+START_TEST(a_batch_that_holds_too_much_begins_no_more_and_keeps_nobody_else)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = party(0, "a1 a2 b1"), *other = party(1, "a7 a8");
+
+    p->options.hold_bytes = 10;
+    p->options.window = 1;
+    run(p);
+    run(other);
+    expect_begun("a1 ");
+    flow_holds(p, 11);
+    end(p, 0);
+    expect_begun("a7 ");
+    end(other, 0);
+    expect_begun("a8 ");
+    flow_holds(p, -1);
+    expect_begun("b1 ");
+    flow_holds(p, -10);
+    end(p, 2);
+    end(other, 1);
+    expect_begun("a2 ");
+}
+END_TEST
+
+START_TEST(what_holds_nothing_back_may_hold_whatever_it_likes)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = party(0, "a1 a2");
+
+    run(p);
+    flow_holds(p, PTRDIFF_MAX);
+    end(p, 0);
+    expect_begun("a1 a2 ");
+    flow_holds(p, -PTRDIFF_MAX);
+}
+END_TEST
+
 /* -- fairness ---------------------------------------------------------------------------------- */
 
 START_TEST(a_host_with_many_urls_keeps_no_other_from_its_turn)
@@ -847,6 +902,14 @@ static void release_one_and_close(void *arg)
     flow_close(p->flow);
 }
 
+static void release_one_and_hold(void *arg)
+{
+    struct party *p = arg;
+
+    release_one(p);
+    flow_hold(p->flow, 11);
+}
+
 static void release_one_and_give_back(void *arg)
 {
     struct entering *e = arg;
@@ -901,6 +964,21 @@ START_TEST(the_room_of_an_origin_is_not_lost_with_a_batch_that_ends_before_it_ta
     run(other);
     expect_begun("a1 ");
     on_loop(release_one_and_close, p);
+    mock_turn();
+    expect_begun("a7 ");
+}
+END_TEST
+
+START_TEST(the_room_of_an_origin_is_not_lost_with_a_batch_that_holds_too_much_for_it)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 1});
+    struct party *p = party(0, "a1 a2"), *other = party(1, "a7");
+
+    p->options.hold_bytes = 10;
+    run(p);
+    run(other);
+    expect_begun("a1 ");
+    on_loop(release_one_and_hold, p);
     mock_turn();
     expect_begun("a7 ");
 }
@@ -1302,8 +1380,19 @@ static void expect_order(size_t others)
     ck_assert_uint_le(turns + others, options.concurrency);
 }
 
+/* Takes some, or gives all back. */
+static void hold_at_random(struct party *p, ptrdiff_t *held)
+{
+    ptrdiff_t change = *held > 0 ? -*held : (ptrdiff_t)dice(20);
+
+    *held += change;
+    flow_holds(p, change);
+}
+
 static void play_at_random(uint32_t seed)
 {
+    ptrdiff_t held[FLOWS] = {0};
+
     dice_state = seed;
     begin_with((struct schedule_options){
         .concurrency = 1 + dice(8), .per_origin = 1 + dice(3), .delay_ms = dice(2) * 20});
@@ -1315,6 +1404,7 @@ static void play_at_random(uint32_t seed)
         p->options.per_origin = 1 + dice(3);
         p->options.window = 1 + dice(20);
         p->options.delay_ms = dice(3) * 10;
+        p->options.hold_bytes = 10;
         made(p);
         run(p);
     }
@@ -1328,6 +1418,8 @@ static void play_at_random(uint32_t seed)
             leave(p, index, how, dice(2));
         else if (dice(4) == 0)
             after_ms(dice(100));
+        if (dice(4) == 0)
+            hold_at_random(p, &held[p - parties]);
         expect_order(0);
         if (future_settled(parties[0].run) && future_settled(parties[1].run) &&
             future_settled(parties[2].run))
@@ -1353,6 +1445,8 @@ static void disturb(struct party *p, struct entering *hop, bool is_quiet)
 
     if (p->is_open[index])
         on_loop(leave_on_loop, &(struct leaving){&p->turns[index], TURN_ANSWERED});
+    if (dice(3) == 0)
+        flow_holds(p, (ptrdiff_t)dice(20));
     if (hop->turn && (is_quiet || dice(2) == 0)) {
         leave_ticket(hop, TURN_UNUSED);
     } else if (is_quiet) {
@@ -1388,6 +1482,7 @@ static void play_beside_one_that_is_stuck(uint32_t seed)
                      (char)('a' + dice(hosts)), i);
         p->options.window = 1 + dice(10);
         p->options.delay_ms = dice(3) * 10;
+        p->options.hold_bytes = 1 + dice(100);
         made(p);
         run(p);
     }
@@ -1427,6 +1522,8 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, no_more_are_begun_than_the_window_has_room_for);
     tcase_add_test(tcase, urls_that_wait_for_their_host_keep_no_turn_unused);
     tcase_add_test(tcase, nobody_gets_a_turn_while_too_much_is_held);
+    tcase_add_test(tcase, a_batch_that_holds_too_much_begins_no_more_and_keeps_nobody_else);
+    tcase_add_test(tcase, what_holds_nothing_back_may_hold_whatever_it_likes);
     tcase_add_test(tcase, a_host_with_many_urls_keeps_no_other_from_its_turn);
     tcase_add_test(tcase, a_host_with_many_urls_keeps_no_other_from_its_turn_at_a_low_concurrency);
     tcase_add_test(tcase, many_hosts_that_have_to_wait_keep_no_other_from_its_turn);
@@ -1450,6 +1547,8 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, a_batch_whose_window_another_origin_fills_leaves_the_room_to_others);
     tcase_add_test(tcase,
                    the_room_of_an_origin_is_not_lost_with_a_batch_that_ends_before_it_takes_it);
+    tcase_add_test(tcase,
+                   the_room_of_an_origin_is_not_lost_with_a_batch_that_holds_too_much_for_it);
     tcase_add_test(tcase, the_room_of_an_origin_is_not_lost_with_a_ticket_that_is_given_back);
     tcase_add_test(tcase, no_turn_comes_before_the_admission_is_settled);
     tcase_add_test(tcase, the_delay_that_admission_asks_for_is_kept);

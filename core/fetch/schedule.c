@@ -76,6 +76,7 @@ struct flow {
     size_t active; /* turns that it has */
     size_t under_way;
     size_t waiting; /* tickets */
+    size_t held;
     uint64_t run_ns;
     promise *ended;
 };
@@ -170,6 +171,8 @@ static bool has_window(const struct flow *f)
     bool in_order = f->options.plan && f->options.plan->in_order;
     size_t waiting = f->waiting < FLOW_WAITING_MOST ? f->waiting : FLOW_WAITING_MOST;
 
+    if (f->options.hold_bytes > 0 && f->held > f->options.hold_bytes)
+        return false;
     return f->under_way < f->options.window + (in_order ? 0 : waiting);
 }
 
@@ -898,6 +901,13 @@ void flow_ended(struct flow *f)
     f->under_way--;
     update_flow(f);
     settle_if_ended(f);
+}
+
+void flow_hold(struct flow *f, ptrdiff_t change)
+{
+    f->held += (size_t)change; /* modulo 2^N: a negative change subtracts */
+    window_shrank(f);
+    update_flow(f);
 }
 
 /* Nothing of the plan is begun any more. */

@@ -121,6 +121,8 @@ struct flow_options {
      * host that refuses, say, do not count, up to FLOW_WAITING_MOST, unless the plan is in order.
      */
     size_t window;
+    size_t hold_bytes; /* and none is begun while the flow holds more: flow_hold(). 0: whatever it
+                          holds */
     plan_url_fn *url;
     /*
      * The turn of URL `index` has come: `t`, which begin() takes over, or a ticket without a turn
@@ -144,6 +146,9 @@ future *flow_run(struct flow *f);
 
 /* One of those begun has ended. */
 void flow_ended(struct flow *f);
+
+/* Accounts for memory that its results take (change > 0) or gave back (< 0). */
+void flow_hold(struct flow *f, ptrdiff_t change);
 
 /* Begins no more. Tickets go on. */
 void flow_close(struct flow *f);
