@@ -6,7 +6,7 @@
  * ASCII), percent-encoding is of UTF-8 in queries, too, whatever charset the page has, and the
  * fragment is left out.
  *
- * Pure, no recursion, time linear in the length. Any thread.
+ * Pure, no recursion, no allocation, time linear in the length. Any thread.
  */
 #ifndef SKIMD_PARSERS_URL_H
 #define SKIMD_PARSERS_URL_H
@@ -27,16 +27,21 @@ struct url {
 };
 
 /*
- * Splits a URL that url_resolve() gave, or that is normalised in the same way (`struct target`'s).
- * False when it is no http or https URL with a host.
+ * Splits a URL that url_resolve() gave. False when it has not the form of one: scheme in lower
+ * case, a host, a path, at most URL_MAX bytes. Of others (`struct target`'s, which leaves more
+ * characters as they are) give what url_resolve() without a base makes of them: a base is copied,
+ * not looked at again.
  */
 bool url_split(struct bytes text, struct url *ret);
 
 /*
  * Resolves `reference`, the value of an attribute in well-formed UTF-8, against `base`; writes the
  * absolute URL to `to` and returns its length, at most URL_MAX. 0: it is no valid URL, not of http
- * or https (mailto:, javascript:, data:...), or longer. `base` may be NULL: then only an absolute
- * one is resolved.
+ * or https (mailto:, javascript:, data:...), or longer, be it only before its dot segments and what
+ * is percent-encoded in its host were undone; what is in `to` has no meaning then. `base` may be
+ * NULL: then only an absolute one is resolved. `to` may not overlap what is read.
+ *
+ * Resolved once more, a result is the same.
  */
 size_t url_resolve(const struct url *base, struct bytes reference, char to[static URL_MAX]);
 

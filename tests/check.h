@@ -57,6 +57,8 @@
     X(conformance)                                                                                 \
     X(html)                                                                                        \
     X(fields)                                                                                      \
+    X(url)                                                                                         \
+    X(url_host)                                                                                    \
     X(title)                                                                                       \
     X(text)                                                                                        \
     X(prefix)                                                                                      \
