@@ -1,7 +1,7 @@
 #include "parsers/bump.h"
-
 #include <errno.h>
 #include <stdalign.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -71,16 +71,30 @@ void bump_begin(struct bump *b, uint64_t deadline_ns)
     b->stack_base = (uintptr_t)__builtin_frame_address(0);
 }
 
-static _Noreturn void leave(struct bump *b, enum bump_stop stop)
+_Noreturn void bump_leave(struct bump *b, enum bump_stop stop)
 {
     longjmp(b->escape, (int)stop);
+}
+
+enum bump_stop bump_attempt(struct bump *b, void (*attempt)(void *arg), void *arg)
+{
+    const size_t mark = b->used;
+    jmp_buf outer;
+
+    memcpy(&outer, &b->escape, sizeof outer);
+    enum bump_stop stop = (enum bump_stop)setjmp(b->escape);
+    if (stop == BUMP_STOP_NONE)
+        attempt(arg);
+    memcpy(&b->escape, &outer, sizeof outer);
+    bump_rewind(b, mark);
+    return stop;
 }
 
 void bump_check_deadline(struct bump *b)
 {
     b->until_check = CHECK_EVERY;
     if (b->deadline_ns != CLOCK_NEVER && clock_now_ns() >= b->deadline_ns)
-        leave(b, BUMP_STOP_DEADLINE);
+        bump_leave(b, BUMP_STOP_DEADLINE);
 }
 
 void bump_check_stack(struct bump *b)
@@ -89,7 +103,7 @@ void bump_check_stack(struct bump *b)
     uintptr_t depth = here < b->stack_base ? b->stack_base - here : here - b->stack_base;
 
     if (depth > BUMP_STACK_LIMIT)
-        leave(b, BUMP_STOP_STACK);
+        bump_leave(b, BUMP_STOP_STACK);
 }
 
 /* Counts `size` fresh bytes against the time until the next look at the clock. */
@@ -109,7 +123,7 @@ void *bump_alloc(struct bump *b, size_t size)
     size_t start = (b->used + align - 1) / align * align;
 
     if (start > b->limit || size > b->limit - start)
-        leave(b, BUMP_STOP_MEMORY);
+        bump_leave(b, BUMP_STOP_MEMORY);
     spend(b, size);
 
     char *ptr = b->base + start;
@@ -136,7 +150,7 @@ void bump_resize_last(struct bump *b, void *ptr, size_t old_size, size_t new_siz
     size_t start = (size_t)((char *)ptr - b->base);
 
     if (start + old_size != b->used || new_size > b->limit - start)
-        leave(b, BUMP_STOP_MEMORY);
+        bump_leave(b, BUMP_STOP_MEMORY);
     if (new_size > old_size) {
         spend(b, new_size - old_size);
         UNPOISON(b->base + b->used, new_size - old_size);

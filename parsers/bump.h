@@ -82,6 +82,16 @@ void bump_resize_last(struct bump *b, void *ptr, size_t old_size, size_t new_siz
 size_t bump_mark(const struct bump *b);
 void bump_rewind(struct bump *b, size_t mark);
 
+/*
+ * Calls `attempt`, which may leave through b->escape: that ends here, with why (BUMP_STOP_NONE: it
+ * returned), and what it allocated is forgotten. b->escape is then what it was. It must hold no
+ * more than callers of setjmp() above.
+ */
+enum bump_stop bump_attempt(struct bump *b, void (*attempt)(void *arg), void *arg);
+
+/* Leaves through b->escape, for a caller that has no use for what bump_attempt() caught. */
+_Noreturn void bump_leave(struct bump *b, enum bump_stop stop);
+
 /* Leaves through b->escape when the deadline has passed. */
 void bump_check_deadline(struct bump *b);
 

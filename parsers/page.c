@@ -38,6 +38,7 @@ struct page_parser {
     struct decoder *decoder;
     struct multi_byte *multi_byte;
     char title[TITLE_MAX];          /* of the latest page */
+    char fields[FIELDS_MAX];        /* the same */
     char message[PAGE_MESSAGE_MAX]; /* of the latest error */
 };
 
@@ -189,7 +190,7 @@ static void parse(struct page_parser *pp, const struct page_request *in, struct 
     if (rc == 0 && looks == SNIFF_UNKNOWN)
         rc = sniff_source(&source, &looks);
     if (rc == 0 && looks == SNIFF_HTML)
-        rc = prefix_read(&source, in->parse_all, pp->title, &page);
+        rc = prefix_read(&source, in->parse_all, pp->title, pp->fields, &page);
     if (rc == -EOPNOTSUPP) {
         fail_with(pp, ret, PAGE_BAD_ENCODING, "Pages in the charset \"%s\" are not read",
                   charset_name(source_charset(&source, source.raw)));
@@ -210,7 +211,9 @@ static void parse(struct page_parser *pp, const struct page_request *in, struct 
         .title_truncated = page.title.truncated,
         .body_truncated = !in->is_prefix && decoder_cut(pp->decoder),
         .charset = page.charset,
+        .truncated = page.truncated,
         .title = page.title.text,
+        .fields = page.fields,
         .decoded_bytes = source.raw.len,
     };
 }

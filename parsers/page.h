@@ -45,7 +45,7 @@ struct page_request {
     struct bytes content_type;     /* it came more than once */
     struct bytes url; /* where it came from, absolute, for its relative URLs; empty: those
                          are left out */
-    field_set fields; /* what is asked of it */
+    field_set fields; /* what is asked of it; none: the title */
     uint64_t max_decoded_bytes;
     uint32_t max_ratio;   /* decoded bytes / received bytes, once over 1 MiB; 0 for no limit */
     bool is_prefix;       /* `body` is the beginning of the body, the rest is still to come */

@@ -1,9 +1,12 @@
 #include "parsers/prefix.h"
 
+#include "parsers/body_fields.h"
 #include "parsers/bump.h"
+#include "parsers/head_fields.h"
 #include "parsers/html.h"
 #include "parsers/late_meta.h"
 #include "parsers/meta_hint.h"
+#include "parsers/page.h"
 #include "parsers/tag.h"
 
 #include <errno.h>
@@ -12,14 +15,24 @@
 /* A page while it is read. */
 struct reading {
     struct source *source;
+    field_set asked;
+    struct url url; /* the page's own; without a text it is not known */
+
     struct title title;         /* of what was parsed last */
     char *title_text;           /* TITLE_MAX bytes for it, where no rewind takes them away */
-    enum charset title_charset; /* in which it was read */
-    struct bytes cut;           /* the beginning of the page that told it for certain */
-    size_t parsed;              /* bytes, by following hints */
+    struct field_writer fields; /* the same */
+    char *fields_text;
+    bool head_is_complete;
+    enum charset charset; /* in which all that was read */
+
+    struct bytes cut; /* the beginning of the page that told it for certain */
+    size_t parsed;    /* bytes, by following hints */
 };
 
-/* -- the title of a beginning --------------------------------------------------------------------
+/* What is taken from a tree. */
+enum take { TAKE_HEAD, TAKE_BODY, TAKE_ALL };
+
+/* -- what a tree has ------------------------------------------------------------------------------
  */
 
 static int build_tree(struct source *s, struct bytes part, enum charset charset, struct html *ret)
@@ -40,52 +53,105 @@ static void take_title(struct reading *r, const struct html *html)
     r->title.text.ptr = r->title_text;
 }
 
-/* Parses a part of the page for its title, and for what it declares where that is open. */
-static int parse_once(struct reading *r, struct bytes part, enum charset *ret_meta)
+static field_set asked_of_head(const struct reading *r)
+{
+    return r->asked & ~fields_of_body() & ~FIELD_BIT(FIELD_TITLE);
+}
+
+static void take_from(struct reading *r, const struct html *html, enum take take)
+{
+    struct bump *bump = r->source->bump;
+    const struct url *url = r->url.text.len > 0 ? &r->url : NULL;
+
+    if (take != TAKE_BODY) {
+        fields_begin(&r->fields, r->fields_text);
+        r->head_is_complete = head_is_complete(html);
+        if (r->asked & FIELD_BIT(FIELD_TITLE))
+            take_title(r, html);
+        if (asked_of_head(r))
+            head_fields(bump, html, r->asked, url, &r->fields);
+    }
+    if (take != TAKE_HEAD)
+        body_fields(bump, html, r->asked, url, &r->fields);
+}
+
+/* Parses a part of the page for what is asked, and for what it declares where that is open. */
+static int parse_once(struct reading *r, struct bytes part, enum take take, enum charset *ret_meta)
 {
     struct source *s = r->source;
     const size_t mark = bump_mark(s->bump);
     struct html html;
 
-    r->title_charset = source_charset(s, part);
-    int rc = build_tree(s, part, r->title_charset, &html);
+    r->charset = source_charset(s, part);
+    int rc = build_tree(s, part, r->charset, &html);
     if (rc < 0)
         return rc;
-    take_title(r, &html);
+    take_from(r, &html, take);
     *ret_meta = source_is_open(s) ? late_meta(s->bump, &html) : CHARSET_NONE;
     bump_rewind(s->bump, mark);
     return 0;
 }
 
 /* Parses a part of the page, and once more in the same memory when it declares another charset. */
-static int parse_part(struct reading *r, struct bytes part)
+static int parse_part(struct reading *r, struct bytes part, enum take take)
 {
     struct charset_choice *choice = &r->source->choice;
     enum charset meta;
-    int rc = parse_once(r, part, &meta);
+    int rc = parse_once(r, part, take, &meta);
 
     if (rc == 0 && charset_change(choice, meta) &&
-        !source_reads_alike(part, r->title_charset, choice->charset))
-        rc = parse_once(r, part, &meta);
+        !source_reads_alike(part, r->charset, choice->charset))
+        rc = parse_once(r, part, take, &meta);
     return rc;
+}
+
+/* -- a beginning ---------------------------------------------------------------------------------
+ */
+
+/* How far a beginning of the page, parsed, tells what is asked of the head. */
+enum certain {
+    UNCERTAIN,
+    CERTAIN_UNLESS_FRAMESET, /* but for a page with "<frameset" in it */
+    CERTAIN_UNLESS_TITLE,    /* but for one with "<title" */
+    CERTAIN,
+};
+
+static enum certain how_certain(const struct reading *r)
+{
+    if (asked_of_head(r) && !r->head_is_complete)
+        return UNCERTAIN;
+    if (!(r->asked & FIELD_BIT(FIELD_TITLE)))
+        return CERTAIN;
+    if (!r->title.found)
+        return asked_of_head(r) ? CERTAIN_UNLESS_TITLE : UNCERTAIN;
+    switch (r->title.certain) {
+    case TITLE_UNCERTAIN:
+        return UNCERTAIN;
+    case TITLE_UNLESS_FRAMESET:
+        return CERTAIN_UNLESS_FRAMESET;
+    case TITLE_CERTAIN:
+        break;
+    }
+    return CERTAIN;
 }
 
 /*
  * The length of the beginning that the next hint cuts off, or 0 when none is in sight. *at is where
  * to look, and then where to go on.
  */
-static size_t next_cut(struct bytes raw, size_t *at)
+static size_t next_cut(struct bytes raw, struct bytes hint, size_t *at)
 {
-    static const struct bytes hint = {"</title", 7};
-
     for (size_t open; (open = tag_find(raw, *at, hint)) != SIZE_MAX; *at = open + 1) {
-        const char *next = raw.ptr + open + hint.len, *raw_end = raw.ptr + raw.len;
+        struct tag_scan scan = {raw.ptr + open + hint.len, raw.ptr + raw.len};
+        struct tag_attribute attribute;
 
-        if (next < raw_end && !ascii_is_space(*next) && *next != '/' && *next != '>')
+        if (scan.p < scan.end && !ascii_is_space(*scan.p) && *scan.p != '/' && *scan.p != '>')
             continue;
-        const char *end = memchr(next, '>', (size_t)(raw_end - next));
-        *at = end ? (size_t)(end - raw.ptr) + 1 : open; /* again, with more */
-        return end ? *at : 0;
+        while (tag_next_attribute(&scan, &attribute))
+            ;
+        bool complete = scan.p < scan.end;
+        *at = complete ? (size_t)(scan.p - raw.ptr) + 1 : open; /* again, with more */
+        return complete ? *at : 0;
     }
     if (raw.len >= *at + hint.len)
         *at = raw.len - hint.len + 1;
@@ -117,24 +183,27 @@ static bool may_follow(struct reading *r, struct bytes part, unsigned tries)
     return true;
 }
 
-/* Reads until a beginning tells the title for certain, r->cut then, or there is no use. */
-static int find_title(struct reading *r)
+/* Reads until a beginning tells what is asked of the head, r->cut then, or there is no use. */
+static int find_beginning(struct reading *r)
 {
     struct source *s = r->source;
+    struct bytes hint = asked_of_head(r) ? BYTES("<body") : BYTES("</title");
     unsigned tries = 0;
     size_t at = 0;
 
+    if (!(r->asked & ~fields_of_body()))
+        return 0;
     for (;;) {
         if (charset_is_utf16(s->choice.charset))
             return 0;
-        for (size_t cut; s->has_looked && (cut = next_cut(s->raw, &at)) > 0;) {
+        for (size_t cut; s->has_looked && (cut = next_cut(s->raw, hint, &at)) > 0;) {
             struct bytes part = bytes_of(s->raw.ptr, cut_behind_meta(s, cut));
             if (!may_follow(r, part, tries++))
                 return 0;
-            int rc = parse_part(r, part);
+            int rc = parse_part(r, part, TAKE_HEAD);
             if (rc < 0)
                 return rc;
-            if (r->title.certain != TITLE_UNCERTAIN) {
+            if (how_certain(r) != UNCERTAIN) {
                 r->cut = part;
                 return 0;
             }
@@ -209,7 +278,7 @@ static int settle_charset(struct reading *r)
     return rc;
 }
 
-/* -- together ------------------------------------------------------------------------------------
+/* -- all of it decoded ----------------------------------------------------------------------------
  */
 
 /* Whether such a tag can stand in the page, whose charset is final. */
@@ -227,31 +296,6 @@ static int page_has_tag(struct source *s, struct bytes start, bool *ret)
     return rc;
 }
 
-/* The title by the whole page, whose charset is final. */
-static int parse_whole(struct reading *r)
-{
-    bool any = false;
-    int rc = page_has_tag(r->source, BYTES("<title"), &any);
-
-    r->title = (struct title){.found = false};
-    return rc == 0 && any ? parse_part(r, r->source->raw) : rc;
-}
-
-/* Whether the title of r->cut is that of the page, whose charset is final: read in it, if it was
- * not. */
-static int confirm_title(struct reading *r, bool *ret)
-{
-    bool frameset = false;
-    int rc = 0;
-
-    if (!source_reads_alike(r->cut, r->title_charset, r->source->choice.charset))
-        rc = parse_part(r, r->cut);
-    if (rc == 0 && r->title.certain == TITLE_UNLESS_FRAMESET)
-        rc = page_has_tag(r->source, BYTES("<frameset"), &frameset);
-    *ret = rc == 0 && r->title.certain != TITLE_UNCERTAIN && !frameset;
-    return rc;
-}
-
 /* The charset of all that was read, now that nothing may change it. */
 static void close_charset(struct source *s)
 {
@@ -259,15 +303,92 @@ static void close_charset(struct source *s)
     s->choice.certain = true;
 }
 
+/* Whether what r->cut told is so for the page, whose charset is final: read in it, if it was not.
+ */
+static int confirm(struct reading *r, bool *ret)
+{
+    bool spoilt = false;
+    int rc = 0;
+
+    if (!source_reads_alike(r->cut, r->charset, r->source->choice.charset))
+        rc = parse_part(r, r->cut, TAKE_HEAD);
+    enum certain certain = how_certain(r);
+    if (rc == 0 && certain == CERTAIN_UNLESS_FRAMESET)
+        rc = page_has_tag(r->source, BYTES("<frameset"), &spoilt);
+    if (rc == 0 && certain == CERTAIN_UNLESS_TITLE)
+        rc = page_has_tag(r->source, BYTES("<title"), &spoilt);
+    *ret = rc == 0 && certain != UNCERTAIN && !spoilt;
+    return rc;
+}
+
+/* -- the whole -----------------------------------------------------------------------------------
+ */
+
+/* The title by the whole page, whose charset is final. */
+static int find_title(struct reading *r)
+{
+    bool any = false;
+    int rc = page_has_tag(r->source, BYTES("<title"), &any);
+
+    r->title = (struct title){.found = false};
+    return rc == 0 && any ? parse_part(r, r->source->raw, TAKE_ALL) : rc;
+}
+
+struct attempt {
+    struct reading *reading;
+    struct bytes part;
+    enum take take;
+    int rc;
+};
+
+static void parse_attempt(void *arg)
+{
+    struct attempt *a = arg;
+
+    a->rc = parse_part(a->reading, a->part, a->take);
+}
+
+enum { WORTH_TRYING = 4 << 10 };
+
+/*
+ * Parses the page, whose charset is final, as far as the limits allow. Where not all, that is good
+ * enough for fields of the body; those of the head must have been certain before, by `take`.
+ */
+static int parse_body(struct reading *r, enum take take, bool *ret_truncated)
+{
+    const struct field_writer before = r->fields;
+    struct attempt a = {.reading = r, .part = r->source->raw, .take = take};
+    enum bump_stop stop;
+
+    while ((stop = bump_attempt(r->source->bump, parse_attempt, &a)) != BUMP_STOP_NONE) {
+        *ret_truncated = true;
+        if (take == TAKE_ALL && (r->asked & ~fields_of_body()))
+            bump_leave(r->source->bump, stop);
+        if (stop == BUMP_STOP_DEADLINE)
+            return 0;
+        a.part.len /= 8;
+        if (a.part.len < WORTH_TRYING)
+            return 0;
+        r->fields = before;
+    }
+    return a.rc;
+}
+
+/* -- together ------------------------------------------------------------------------------------
+ */
+
 /* By as little of the page as tells it. */
 static int read_quickly(struct reading *r, struct prefix *ret)
 {
     struct source *s = r->source;
-    int rc = find_title(r);
+    bool body = r->asked & fields_of_body(), confirmed = false;
+    int rc = body ? source_read_all(s) : 0;
 
+    if (rc == 0)
+        rc = find_beginning(r);
     if (rc == 0 && s->has_looked)
         rc = settle_charset(r);
-    bool enough = r->cut.len > 0 && r->title.certain == TITLE_CERTAIN && !source_is_open(s);
+    bool enough = !body && r->cut.len > 0 && how_certain(r) == CERTAIN && !source_is_open(s);
     if (rc == 0 && !enough)
         rc = source_read_all(s);
     ret->settled = enough || source_is_whole(s);
@@ -276,12 +397,17 @@ static int read_quickly(struct reading *r, struct prefix *ret)
     close_charset(s);
 
     if (r->cut.len > 0)
-        rc = confirm_title(r, &ret->from_prefix);
+        rc = confirm(r, &confirmed);
+    ret->from_prefix = confirmed && !body;
     if (rc < 0 || ret->from_prefix)
         return rc;
     rc = source_read_all(s);
     ret->settled = source_is_whole(s);
-    return rc < 0 || !ret->settled ? rc : parse_whole(r);
+    if (rc < 0 || !ret->settled)
+        return rc;
+    if (r->asked == FIELD_BIT(FIELD_TITLE))
+        return find_title(r);
+    return parse_body(r, confirmed ? TAKE_BODY : TAKE_ALL, &ret->truncated);
 }
 
 /* By all of it: what read_quickly() must agree with. */
@@ -293,18 +419,30 @@ static int read_thoroughly(struct reading *r, struct prefix *ret)
     ret->settled = source_is_whole(s);
     if (rc < 0 || !ret->settled)
         return rc;
-    rc = parse_part(r, s->raw);
+    rc = parse_part(r, s->raw, TAKE_ALL);
     close_charset(s);
     return rc;
 }
 
-int prefix_read(struct source *source, bool all, char text[static TITLE_MAX], struct prefix *ret)
+int prefix_read(struct source *source, bool all, char text[static TITLE_MAX],
+                char fields[static FIELDS_MAX], struct prefix *ret)
 {
-    struct reading r = {.source = source, .title_text = text};
+    const struct page_request *in = source->in;
+    struct reading r = {
+        .source = source,
+        .asked = in->fields ? in->fields : FIELD_BIT(FIELD_TITLE),
+        .title_text = text,
+        .fields_text = fields,
+    };
 
     *ret = (struct prefix){.settled = false};
+    fields_begin(&r.fields, fields);
+    if (!url_split(in->url, &r.url))
+        r.url = (struct url){0};
     int rc = all ? read_thoroughly(&r, ret) : read_quickly(&r, ret);
     ret->charset = source->choice.charset;
     ret->title = r.title;
+    ret->fields = fields_written(&r.fields);
+    ret->truncated = ret->truncated || r.fields.truncated;
     return rc;
 }

@@ -1,13 +1,20 @@
 /*
- * The title and the charset of a page, from as little of its body as tells them for sure: what is
- * found is what decoding and parsing the whole page would find.
+ * What is asked of a page, and its charset, from as little of its body as tells them for sure: what
+ * is found is what decoding and parsing the whole page would find.
  *
- *     body ──▶ decode, twice as much each time ──▶ "</title" in sight? ──▶ parse up to its '>'
+ *     body ──▶ decode, twice as much each time ──▶ a hint in sight? ──▶ parse up to its '>'
  *
  * Title. The bytes "</title" are a hint where to cut, no more. The page up to there is parsed, and
  * its title taken when it is certain (title.h says when, and why that is the title of the whole).
  * Otherwise the next hint is tried, at most three; then the whole page is parsed, unless "<title"
  * does not stand in it at all: without the start tag there is no element.
+ *
+ * Other fields of the head. The same with "<body", where a head is certain that is complete
+ * (head_fields.h). Where it has no title, "<title" must not stand in the page at all.
+ *
+ * Fields of the body are read from a parse of the whole. What is certain by then is kept where that
+ * goes over the limits of time or memory, as is what was found so far: `truncated`. A page that is
+ * too much for the memory is tried once more, and again, an eighth of it each time.
  *
  * Charset. source.h says when it is final; mostly the tree that has the title has the meta element,
  * too. Else the rest of the page is decoded, though not parsed: its bytes are searched for tags
@@ -20,6 +27,7 @@
 #ifndef SKIMD_PARSERS_PREFIX_H
 #define SKIMD_PARSERS_PREFIX_H
 
+#include "parsers/fields.h"
 #include "parsers/source.h"
 #include "parsers/title.h"
 
@@ -30,17 +38,21 @@ enum {
 
 struct prefix {
     bool settled;     /* false, of an is_prefix: what follows may change all of this */
-    bool from_prefix; /* a beginning told the title, the rest was not parsed */
+    bool from_prefix; /* a beginning told it, the rest was not parsed */
+    bool truncated;   /* by the limits: there may be more of the fields */
     enum charset charset;
     struct title title;
+    struct bytes fields; /* the others that were asked for */
 };
 
 /*
- * Reads the page, whose source was begun; with `all` by decoding and parsing the whole, which must
- * come to the same. ret->title.text is written to `text`. Errors are those of the source, and
- * -EOPNOTSUPP where the charset that the page is in, by source_charset(), is not read. Leaves
- * through bump->escape over the arena's limits.
+ * Reads what source->in asks of the page, whose source was begun; with `all` by decoding and
+ * parsing the whole, which must come to the same. ret->title.text is written to `text`, the other
+ * fields to `fields`. Errors are those of the source, and -EOPNOTSUPP where the charset that the
+ * page is in, by source_charset(), is not read. Leaves through bump->escape over the arena's
+ * limits.
  */
-int prefix_read(struct source *source, bool all, char text[static TITLE_MAX], struct prefix *ret);
+int prefix_read(struct source *source, bool all, char text[static TITLE_MAX],
+                char fields[static FIELDS_MAX], struct prefix *ret);
 
 #endif

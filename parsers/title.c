@@ -1,14 +1,7 @@
 #include "parsers/title.h"
 
+#include "parsers/element.h"
 #include "parsers/html.h"
-
-#include <gumbo.h>
-
-static bool is_html(const GumboNode *node, GumboTag tag)
-{
-    return node->type == GUMBO_NODE_ELEMENT && node->v.element.tag == tag &&
-           node->v.element.tag_namespace == GUMBO_NAMESPACE_HTML;
-}
 
 /* Whether a table is among what the walk has not come to. */
 static bool meets_table(struct html_walk *walk)
@@ -16,7 +9,7 @@ static bool meets_table(struct html_walk *walk)
     const GumboNode *node;
 
     while ((node = html_next(walk)))
-        if (is_html(node, GUMBO_TAG_TABLE))
+        if (element_is(node, GUMBO_TAG_TABLE))
             return true;
     return false;
 }
@@ -29,9 +22,9 @@ static enum title_certain how_certain(const struct html *html, const GumboNode *
 
     if (!parent || parent->parent != html->root || title->v.element.original_end_tag.length == 0)
         return TITLE_UNCERTAIN;
-    if (is_html(parent, GUMBO_TAG_HEAD))
+    if (element_is(parent, GUMBO_TAG_HEAD))
         return TITLE_CERTAIN;
-    if (!is_html(parent, GUMBO_TAG_BODY) || table || meets_table(walk))
+    if (!element_is(parent, GUMBO_TAG_BODY) || table || meets_table(walk))
         return TITLE_UNCERTAIN;
     return parent->parse_flags & GUMBO_INSERTION_IMPLIED ? TITLE_UNLESS_FRAMESET : TITLE_CERTAIN;
 }
@@ -44,8 +37,8 @@ void title_of(struct bump *bump, const struct html *html, struct title *ret)
 
     *ret = (struct title){.found = false};
     html_walk(&walk, bump, html->document, false);
-    while ((node = html_next(&walk)) && !is_html(node, GUMBO_TAG_TITLE))
-        table = table || is_html(node, GUMBO_TAG_TABLE);
+    while ((node = html_next(&walk)) && !element_is(node, GUMBO_TAG_TITLE))
+        table = table || element_is(node, GUMBO_TAG_TABLE);
     if (!node)
         return;
     ret->found = true;

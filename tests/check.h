@@ -64,6 +64,8 @@
     X(prefix)                                                                                      \
     X(page)                                                                                        \
     X(page_charset)                                                                                \
+    X(page_fields)                                                                                 \
+    X(hostile)                                                                                     \
     X(config)                                                                                      \
     X(early)                                                                                       \
     X(options)                                                                                     \

@@ -1,9 +1,11 @@
 /*
- * What a page costs in a parser worker: its title (page_parse(), which stops early) beside decoding
- * and parsing the whole of it by gumbo. README.md in this folder says how it is measured.
+ * What a page costs in a parser worker: its title or other fields (page_parse(), which stops early)
+ * beside decoding and parsing the whole of it by gumbo. README.md in this folder says how it is
+ * measured.
  *
  *     bench_parsers                  names of pages on stdin, one a line; none: made-up pages
  *     bench_parsers --memory title   KiB that a process takes for parsing them, one at a time
+ *     bench_parsers --memory fields
  *     bench_parsers --memory whole
  */
 #include "core/base/buffer.h"
@@ -36,12 +38,20 @@ _Noreturn static void die(const char *what)
 /* -- pages ---------------------------------------------------------------------------------------
  */
 
+#define TITLE FIELD_BIT(FIELD_TITLE)
+#define ALL   (FIELD_BIT(FIELD_COUNT) - 1)
+#define HEAD  ((ALL & ~fields_of_body()))
+
 enum way {
     TITLE_PLAIN,
     TITLE_PLAIN_DECLARED, /* HTTP says which charset it is */
+    HEAD_PLAIN,
+    ALL_PLAIN,
     WHOLE_PLAIN,
     TITLE_GZIP,
     TITLE_GZIP_DECLARED,
+    HEAD_GZIP,
+    ALL_GZIP,
     WHOLE_GZIP,
     WAYS
 };
@@ -50,7 +60,7 @@ struct page {
     struct buffer plain, gzip;
     double times[WAYS][ROUNDS_MAX], us[WAYS];
     uint64_t decoded[WAYS];
-    bool from_prefix;
+    bool from_prefix[WAYS];
 };
 
 static struct page *pages;
@@ -63,7 +73,7 @@ static struct page *new_page(void)
     if (!grown)
         die("out of memory");
     pages = grown;
-    pages[page_count] = (struct page){.from_prefix = false};
+    pages[page_count] = (struct page){0};
     return &pages[page_count++];
 }
 
@@ -151,16 +161,36 @@ static void set_up(void)
         die("out of memory");
 }
 
-/* The way that a worker goes for a title. */
-static void title(struct page *page, enum way way)
+static bool is_gzip(enum way way)
 {
-    bool gzip = way == TITLE_GZIP || way == TITLE_GZIP_DECLARED;
+    return way >= TITLE_GZIP;
+}
+
+static field_set fields_of(enum way way)
+{
+    switch (way) {
+    case HEAD_PLAIN:
+    case HEAD_GZIP:
+        return HEAD;
+    case ALL_PLAIN:
+    case ALL_GZIP:
+        return ALL;
+    default:
+        return TITLE;
+    }
+}
+
+/* The way that a worker goes. */
+static void parse(struct page *page, enum way way)
+{
     bool declared = way == TITLE_PLAIN_DECLARED || way == TITLE_GZIP_DECLARED;
     struct page_facts facts;
     struct page_request request = {
-        .body = buffer_bytes(gzip ? &page->gzip : &page->plain),
+        .body = buffer_bytes(is_gzip(way) ? &page->gzip : &page->plain),
         .content_type = declared ? BYTES("text/html; charset=utf-8") : BYTES("text/html"),
-        .content_encoding = gzip ? BYTES("gzip") : BYTES(""),
+        .content_encoding = is_gzip(way) ? BYTES("gzip") : BYTES(""),
+        .url = BYTES("http://a.example/"),
+        .fields = fields_of(way),
         .max_decoded_bytes = 64 << 20,
         .deadline_ns = CLOCK_NEVER,
     };
@@ -168,7 +198,7 @@ static void title(struct page *page, enum way way)
     if (page_parse(parser, &request, &facts) != PAGE_OK)
         die("a page cannot be parsed");
     page->decoded[way] = facts.decoded_bytes;
-    page->from_prefix = facts.from_prefix;
+    page->from_prefix[way] = facts.from_prefix;
 }
 
 static struct bytes inflate_whole(struct bytes body)
@@ -217,19 +247,14 @@ static double now_us(void)
     return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
 }
 
-static bool is_whole(enum way way)
-{
-    return way == WHOLE_PLAIN || way == WHOLE_GZIP;
-}
-
 static double measure(struct page *page, enum way way)
 {
     double start = now_us();
 
-    if (is_whole(way))
-        whole(page, way == WHOLE_GZIP);
+    if (way == WHOLE_PLAIN || way == WHOLE_GZIP)
+        whole(page, is_gzip(way));
     else
-        title(page, way);
+        parse(page, way);
     return now_us() - start;
 }
 
@@ -281,37 +306,41 @@ static struct figures figures_of(enum way way)
     return f;
 }
 
-static void print_row(const char *bodies, enum way of_title, enum way of_whole)
+static void print_row(const char *what, enum way way)
 {
-    struct figures t = figures_of(of_title), w = figures_of(of_whole);
+    struct figures t = figures_of(way), w = figures_of(is_gzip(way) ? WHOLE_GZIP : WHOLE_PLAIN);
     uint64_t bytes = 0, decoded = 0;
+    size_t from_prefix = 0;
 
     for (size_t i = 0; i < page_count; i++) {
         bytes += pages[i].plain.len;
-        decoded += pages[i].decoded[of_title];
+        decoded += pages[i].decoded[way];
+        from_prefix += pages[i].from_prefix[way];
     }
-    printf("| %s | %.1f | %.0f | %.0f | %.1f | %.0f | %.1f | %.0f %% |\n", bodies, t.median,
+    printf("| %s | %.1f | %.0f | %.1f | %.1f | %.0f | %.1f | %.0f %% | %zu |\n", what, t.median,
            w.median, w.median / t.median, t.mean, w.mean, w.mean / t.mean,
-           100.0 * (double)decoded / (double)bytes);
+           100.0 * (double)decoded / (double)bytes, from_prefix);
 }
 
 static void print_table(void)
 {
-    size_t from_prefix = 0, bytes = 0;
+    size_t bytes = 0;
 
-    for (size_t i = 0; i < page_count; i++) {
+    for (size_t i = 0; i < page_count; i++)
         bytes += pages[i].plain.len;
-        from_prefix += pages[i].from_prefix;
-    }
-    printf("%zu pages, %zu KiB on average; a beginning told the title of %zu.\n\n", page_count,
-           bytes / 1024 / page_count, from_prefix);
+    printf("%zu pages, %zu KiB on average.\n\n", page_count, bytes / 1024 / page_count);
     printf(
-        "| bodies | median us: title | whole | times | mean us: title | whole | times | decoded |\n"
-        "|---|---:|---:|---:|---:|---:|---:|---:|\n");
-    print_row("identity", TITLE_PLAIN, WHOLE_PLAIN);
-    print_row("identity, charset in HTTP", TITLE_PLAIN_DECLARED, WHOLE_PLAIN);
-    print_row("gzip", TITLE_GZIP, WHOLE_GZIP);
-    print_row("gzip, charset in HTTP", TITLE_GZIP_DECLARED, WHOLE_GZIP);
+        "| what | median us | whole | times | mean us | whole | times | decoded | by a beginning "
+        "|\n"
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+    print_row("title", TITLE_PLAIN);
+    print_row("title, charset in HTTP", TITLE_PLAIN_DECLARED);
+    print_row("all of the head", HEAD_PLAIN);
+    print_row("all fields", ALL_PLAIN);
+    print_row("title, gzip", TITLE_GZIP);
+    print_row("title, gzip, charset in HTTP", TITLE_GZIP_DECLARED);
+    print_row("all of the head, gzip", HEAD_GZIP);
+    print_row("all fields, gzip", ALL_GZIP);
 }
 
 /* -- memory --------------------------------------------------------------------------------------
@@ -333,16 +362,15 @@ static long status_kib(const char *key)
 }
 
 /* The growth of the process while it parses gzip bodies that are there already. */
-static void print_memory(bool of_title)
+static void print_memory(const char *what)
 {
+    enum way way = strcmp(what, "title") == 0    ? TITLE_GZIP
+                   : strcmp(what, "fields") == 0 ? ALL_GZIP
+                                                 : WHOLE_GZIP;
     long before = status_kib("VmHWM:");
 
-    for (size_t i = 0; i < page_count; i++) {
-        if (of_title)
-            title(&pages[i], TITLE_GZIP);
-        else
-            whole(&pages[i], true);
-    }
+    for (size_t i = 0; i < page_count; i++)
+        (void)measure(&pages[i], way);
     printf("%ld\n", status_kib("VmHWM:") - before);
 }
 
@@ -353,13 +381,13 @@ int main(int argc, char **argv)
     bool memory = argc == 3 && strcmp(argv[1], "--memory") == 0;
 
     if ((argc > 1 && !memory) || count < 1 || count > ROUNDS_MAX)
-        die("usage: bench_parsers [--memory title|whole] < NAMES; ROUNDS=1..99");
+        die("usage: bench_parsers [--memory title|fields|whole] < NAMES; ROUNDS=1..99");
     load_pages();
     for (size_t i = 0; i < page_count; i++)
         compress_page(&pages[i]);
     set_up();
     if (memory) {
-        print_memory(strcmp(argv[2], "title") == 0);
+        print_memory(argv[2]);
         return 0;
     }
     run(count);

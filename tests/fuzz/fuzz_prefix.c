@@ -1,6 +1,7 @@
 /*
  * What the beginning of a page tells, against a parse of the whole: input is Content-Type,
- * Content-Encoding, a line whose first byte says where to cut, and the body.
+ * Content-Encoding, a line whose first byte says where to cut and the next two what is asked, and
+ * the body.
  *
  * Whatever a page tells with as little of it as needed, and whatever a beginning of its body is
  * said to settle, a parse of all of it must tell too. So must a title be that is certain in a
@@ -15,7 +16,7 @@ enum { ARENA = 8 << 20, DEADLINE_MS = 1000, DECODED_MAX = 1 << 20, RATIO_MAX = 1
 
 struct told {
     struct page_facts facts;
-    char title[TITLE_MAX];
+    char title[TITLE_MAX], fields[FIELDS_MAX];
 };
 
 static void parse(struct page_request request, struct told *ret)
@@ -28,6 +29,9 @@ static void parse(struct page_request request, struct told *ret)
     if (ret->facts.title.len > 0)
         memcpy(ret->title, ret->facts.title.ptr, ret->facts.title.len);
     ret->facts.title.ptr = ret->title;
+    if (ret->facts.fields.len > 0)
+        memcpy(ret->fields, ret->facts.fields.ptr, ret->facts.fields.len);
+    ret->facts.fields.ptr = ret->fields;
 }
 
 /* Too much time or memory: a parse of less may do without. */
@@ -48,6 +52,8 @@ static void check_same(const struct told *part, const struct told *whole, bool c
         return;
     FUZZ_CHECK(a->has_title == b->has_title && a->title_truncated == b->title_truncated);
     FUZZ_CHECK(a->charset == b->charset && bytes_equal(a->title, b->title));
+    if (!a->truncated && !b->truncated) /* by the same limits: of less memory, one may be */
+        FUZZ_CHECK(bytes_equal(a->fields, b->fields));
 }
 
 static bool has(struct bytes text, const char *word)
@@ -114,6 +120,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request.content_encoding = fuzz_field(&rest, '\n');
     struct bytes cut = rest.ptr ? bytes_split(&rest, '\n') : BYTES("");
     request.body = rest.ptr ? rest : BYTES("");
+    if (cut.len > 2)
+        request.fields = ((unsigned char)cut.ptr[1] | (unsigned)(unsigned char)cut.ptr[2] << 8) &
+                         (FIELD_BIT(FIELD_COUNT) - 1);
+    request.url = BYTES("http://a.example/there/?page");
     size_t len = cut.len > 0 ? (unsigned char)cut.ptr[0] * request.body.len / 256 : 0;
 
     if (utf8_valid(request.body))
