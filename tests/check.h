@@ -77,6 +77,7 @@
     X(http_stream)                                                                                 \
     X(origin)                                                                                      \
     X(scrape)                                                                                      \
+    X(scrape_fields)                                                                               \
     X(web)                                                                                         \
     X(politeness)
 
