@@ -62,6 +62,24 @@ START_TEST(a_reply_may_be_as_long_as_the_wire_allows)
 }
 END_TEST
 
+START_TEST(a_worker_can_send_the_longest_reply_whatever_sockets_hold_by_default)
+{
+    let_workers_start("wide");
+    expect(start_order(plain_order, ECHO, WIRE_REPLY_MAX - 8), FUTURE_OK, 0);
+    let_workers_start(NULL);
+}
+END_TEST
+
+START_TEST(a_reply_that_the_socket_does_not_take_fails_its_own_task_only)
+{
+    let_workers_start("narrow");
+    expect(start_order(plain_order, ECHO, WIRE_REPLY_MAX - 8), FUTURE_FAILED, -EMSGSIZE);
+    expect_echo();
+    let_workers_start(NULL);
+    ck_assert_int_eq(async_stats().workers_lost, 0);
+}
+END_TEST
+
 START_TEST(an_error_of_serve_fails_the_task_and_leaves_the_worker)
 {
     expect(start_order(plain_order, GIVE_ERROR, -EILSEQ), FUTURE_FAILED, -EILSEQ);
@@ -727,6 +745,8 @@ Suite *suite_process_pool(void)
     tcase_add_test(calls, scopes_take_turns_at_the_workers);
     tcase_add_test(calls, an_empty_request_gets_an_empty_reply);
     tcase_add_test(calls, a_reply_may_be_as_long_as_the_wire_allows);
+    tcase_add_test(calls, a_worker_can_send_the_longest_reply_whatever_sockets_hold_by_default);
+    tcase_add_test(calls, a_reply_that_the_socket_does_not_take_fails_its_own_task_only);
     tcase_add_test(calls, an_error_of_serve_fails_the_task_and_leaves_the_worker);
     tcase_add_test(calls, an_error_of_pack_fails_the_task_and_no_worker_hears_of_it);
     tcase_add_test(calls, more_calls_than_workers_are_all_answered);

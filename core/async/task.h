@@ -33,8 +33,11 @@
 typedef struct task task;
 struct scope;
 
-/* The longest reply of a worker process, in bytes. */
-enum { TASK_REPLY_MAX = 64 * 1024 };
+/*
+ * The longest reply of a worker process, in bytes. Where net.core.wmem_max is under half of it, or
+ * the kernel finds no memory for one, long replies fail their tasks.
+ */
+enum { TASK_REPLY_MAX = 192 * 1024 };
 
 enum task_where { ON_LOOP, ON_THREAD, ON_PROCESS };
 
@@ -84,9 +87,11 @@ struct task_def {
      * with -ECANCELED in a cancelled or overdue scope, and with
      *   -EOWNERDEAD       the worker died (the hook `worker_lost` tells how)
      *   -ENOTRECOVERABLE  this same request has killed two workers already, and is in quarantine
-     *   -ETIMEDOUT        it overran `timeout_ms` (or its scope's deadline) by 250 ms, and was
-     * killed -EBADMSG          the worker said what makes no sense -EMSGSIZE         request or
-     * reply are too long -ECHILD           no worker can be started
+     *   -ETIMEDOUT        it overran `timeout_ms` (or its scope's deadline) by 250 ms: killed
+     *   -EBADMSG          the worker said what makes no sense
+     *   -EMSGSIZE         request or reply are too long
+     *   -ENOBUFS, -ENOMEM the kernel had no memory for the reply
+     *   -ECHILD           no worker can be started
      */
     ssize_t (*pack)(void *frame, char *request, size_t capacity);
     ssize_t (*serve)(struct bytes request, uint64_t deadline_ns, char *reply, size_t capacity);

@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-enum { WIRE_VERSION = 2, WIRE_REPLY_MAX = TASK_REPLY_MAX };
+enum { WIRE_VERSION = 3, WIRE_REPLY_MAX = TASK_REPLY_MAX };
 
 /* Descriptors of a worker process. */
 enum { WORKER_SOCKET = 3, WORKER_MEMORY = 4 };

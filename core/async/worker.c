@@ -68,6 +68,21 @@ static int say(const void *message, size_t length)
     return n < 0 ? -errno : 0;
 }
 
+/*
+ * A reply that the socket does not take, since it may hold less or the kernel has no memory for it
+ * now, is the task's error and not the worker's end.
+ */
+static int say_reply(struct worker_reply *reply, size_t length)
+{
+    int rc = say(reply, length);
+
+    if (length > sizeof reply->head && (rc == -EMSGSIZE || rc == -ENOBUFS || rc == -ENOMEM)) {
+        reply->head.error = rc;
+        rc = say(&reply->head, sizeof reply->head);
+    }
+    return rc;
+}
+
 /* -- one call ---------------------------------------------------------------------------------- */
 
 static ssize_t serve(const struct wire_call *call, struct bytes memory, struct worker_reply *out)
@@ -121,7 +136,7 @@ static int serve_all(struct bytes memory)
     for (ssize_t n; (n = hear(message, sizeof message)) > 0;) {
         /* One that was cut is longer than any call. */
         size_t length = worker_answer(bytes_of(message, (size_t)n), memory, &reply);
-        if (length == 0 || say(&reply, length) < 0)
+        if (length == 0 || say_reply(&reply, length) < 0)
             return EXIT_FAILURE;
     }
     return EXIT_SUCCESS;

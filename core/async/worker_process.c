@@ -118,6 +118,17 @@ static void close_process(struct worker_process *p)
         munmap(p->memory, p->memory_bytes);
 }
 
+/*
+ * Has a worker's end of the pair hold the longest reply, whatever net.core.wmem_default is; the
+ * kernel doubles what is asked for. Where net.core.wmem_max grants less, worker.c tells the task.
+ */
+static void widen(int socket)
+{
+    int bytes = sizeof(struct wire_reply) + WIRE_REPLY_MAX;
+
+    (void)setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 static int spawn_process(size_t memory_bytes, size_t own_bytes, struct worker_process *ret)
 {
     struct worker_process p = {.pidfd = -1, .memory_bytes = memory_bytes};
@@ -126,6 +137,7 @@ static int spawn_process(size_t memory_bytes, size_t own_bytes, struct worker_pr
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
     p.socket = pair[0];
+    widen(pair[1]);
     int theirs = move_up(pair[1]);
     int memory = theirs < 0 ? -errno : make_memory(&p);
     int rc = memory < 0 ? memory : spawn(&p, own_bytes, theirs, memory);

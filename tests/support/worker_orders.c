@@ -306,6 +306,14 @@ static int call_prepare(void)
 
     while (how && strcmp(how, "hang") == 0)
         pause();
+    if (how && strcmp(how, "narrow") == 0)
+        return setsockopt(WORKER_SOCKET, SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int));
+    if (how && strcmp(how, "wide") == 0) {
+        socklen_t size = sizeof(int);
+        int bytes = 0;
+        getsockopt(WORKER_SOCKET, SOL_SOCKET, SO_SNDBUF, &bytes, &size);
+        return bytes >= 2 * WIRE_REPLY_MAX ? 0 : -EIO;
+    }
     return how ? -EIO : 0;
 }
 

@@ -99,7 +99,8 @@ future *start_running(const struct task_def *def, enum deed deed, int number);
 
 /*
  * How workers start from now on: NULL: as they should; "fail": they end before they say hello;
- * "hang": they wait before that, until they are killed.
+ * "hang": they wait before that, until they are killed; "narrow": their sockets hold little;
+ * "wide": they end where their socket might not hold the longest reply.
  */
 void let_workers_start(const char *how);
 
