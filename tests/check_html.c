@@ -168,8 +168,7 @@ START_TEST(a_text_that_is_too_long_is_cut_between_characters)
                                        "a b\xe2\x82\xac",
                                        "a b\xe2\x82\xac",
                                        "a b\xe2\x82\xac",
-                                       "a b\xe2\x82\xac"
-                                       " \xc3\xa9"};
+                                       "a b\xe2\x82\xac \xc3\xa9"};
     struct html html = parse(BYTES("<h1>a <i>b\xe2\x82\xac</i> &eacute; </h1>"));
 
     for (size_t i = 0; i < sizeof most / sizeof *most; i++) {
