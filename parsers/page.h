@@ -53,6 +53,12 @@ struct page_request {
     uint64_t deadline_ns; /* CLOCK_MONOTONIC, absolute; not part of the message to a worker */
 };
 
+/* What is asked of the page: the title, where a request names nothing. */
+static inline field_set page_request_fields(const struct page_request *request)
+{
+    return request->fields ? request->fields : FIELD_BIT(FIELD_TITLE);
+}
+
 /* What came of it. Bytes are borrowed from the parser, or from the message they were read from. */
 struct page_facts {
     enum page_error error;

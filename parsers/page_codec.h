@@ -26,12 +26,6 @@ enum {
     PAGE_REPLY_MAX = 160 << 10,
 };
 
-/* What is asked of the page: the title, where a request names nothing. */
-static inline field_set page_request_fields(const struct page_request *request)
-{
-    return request->fields ? request->fields : FIELD_BIT(FIELD_TITLE);
-}
-
 /* Bytes that page_request_pack() will write. */
 size_t page_request_size(const struct page_request *request);
 

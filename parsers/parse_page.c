@@ -4,8 +4,11 @@
 #include "core/base/clock.h"
 #include "parsers/page_codec.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+
+static_assert((int)PAGE_REPLY_MAX <= (int)TASK_REPLY_MAX, "a reply fits");
 
 struct parse_frame {
     future *source;

@@ -428,16 +428,18 @@ int prefix_read(struct source *source, bool all, char text[static TITLE_MAX],
                 char fields[static FIELDS_MAX], struct prefix *ret)
 {
     const struct page_request *in = source->in;
+    char url[URL_MAX];
     struct reading r = {
         .source = source,
-        .asked = in->fields ? in->fields : FIELD_BIT(FIELD_TITLE),
+        .asked = page_request_fields(in),
         .title_text = text,
         .fields_text = fields,
     };
 
     *ret = (struct prefix){.settled = false};
     fields_begin(&r.fields, fields);
-    if (!url_split(in->url, &r.url))
+    size_t len = url_resolve(NULL, in->url, url);
+    if (len == 0 || !url_split(bytes_of(url, len), &r.url))
         r.url = (struct url){0};
     int rc = all ? read_thoroughly(&r, ret) : read_quickly(&r, ret);
     ret->charset = source->choice.charset;

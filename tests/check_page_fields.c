@@ -69,7 +69,7 @@ struct example {
     const char *html, *fields;
 };
 
-static const field_set all = FIELD_BIT(FIELD_COUNT) - 1;
+static const field_set all = FIELDS_ALL;
 
 static void check(const struct example *examples, size_t count, field_set fields)
 {

@@ -192,7 +192,7 @@ static void assert_same(const struct page_request *request, const struct kept *g
 /* Now the title alone, now what the head has, now anything. */
 static field_set soup_fields(struct soup *soup)
 {
-    field_set all = FIELD_BIT(FIELD_COUNT) - 1, some = soup_below(soup, all + 1);
+    field_set all = FIELDS_ALL, some = soup_below(soup, all + 1);
 
     switch (soup_below(soup, 4)) {
     case 0:

@@ -39,7 +39,7 @@ _Noreturn static void die(const char *what)
  */
 
 #define TITLE FIELD_BIT(FIELD_TITLE)
-#define ALL   (FIELD_BIT(FIELD_COUNT) - 1)
+#define ALL   FIELDS_ALL
 #define HEAD  ((ALL & ~fields_of_body()))
 
 enum way {

@@ -34,8 +34,10 @@ static struct bytes parse(struct page_parser *parser, struct page_request *reque
 
     size_t len = page_reply_pack(&facts, ret, PAGE_REPLY_MAX);
     FUZZ_CHECK(len > 0 && page_reply_unpack(bytes_of(ret, len), &unpacked) == 0);
+    FUZZ_CHECK(page_reply_answers(&unpacked, request));
     /* Whether there was time enough is not the same from run to run. */
-    return facts.error == PAGE_PARSE_TIMEOUT ? bytes_of(NULL, 0) : bytes_of(ret, len);
+    return facts.error == PAGE_PARSE_TIMEOUT || facts.truncated ? bytes_of(NULL, 0)
+                                                                : bytes_of(ret, len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -49,6 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request.content_type = fuzz_field(&rest, '\n');
     request.content_encoding = fuzz_field(&rest, '\n');
     request.body = rest;
+    request.url = BYTES("http://a.example/there/?page");
+    request.fields = (field_set)size * 2654435761u >> 16 & FIELDS_ALL; /* any */
     struct bytes once = parse(parser, &request, reply[0]);
     struct bytes again = parse(parser, &request, reply[1]);
     FUZZ_CHECK(!once.ptr || !again.ptr || bytes_equal(once, again));

@@ -121,8 +121,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes cut = rest.ptr ? bytes_split(&rest, '\n') : BYTES("");
     request.body = rest.ptr ? rest : BYTES("");
     if (cut.len > 2)
-        request.fields = ((unsigned char)cut.ptr[1] | (unsigned)(unsigned char)cut.ptr[2] << 8) &
-                         (FIELD_BIT(FIELD_COUNT) - 1);
+        request.fields =
+            ((unsigned char)cut.ptr[1] | (unsigned)(unsigned char)cut.ptr[2] << 8) & FIELDS_ALL;
     request.url = BYTES("http://a.example/there/?page");
     size_t len = cut.len > 0 ? (unsigned char)cut.ptr[0] * request.body.len / 256 : 0;
 
