@@ -191,8 +191,6 @@ static int find_beginning(struct reading *r)
     unsigned tries = 0;
     size_t at = 0;
 
-    if (!(r->asked & ~fields_of_body()))
-        return 0;
     for (;;) {
         if (charset_is_utf16(s->choice.charset))
             return 0;
@@ -348,47 +346,69 @@ static void parse_attempt(void *arg)
     a->rc = parse_part(a->reading, a->part, a->take);
 }
 
+static enum bump_stop attempt(struct attempt *a)
+{
+    return bump_attempt(a->reading->source->bump, parse_attempt, a);
+}
+
 enum { WORTH_TRYING = 4 << 10 };
 
 /*
- * Parses the page, whose charset is final, as far as the limits allow. Where not all, that is good
- * enough for fields of the body; those of the head must have been certain before, by `take`.
+ * What the limits leave of a page, whose charset is final, that is too much for them by `stop`: of
+ * the head what a beginning tells for certain, or nothing will do; of the body what a beginning
+ * has.
  */
-static int parse_body(struct reading *r, enum take take, bool *ret_truncated)
+static int salvage(struct reading *r, enum bump_stop stop)
 {
-    const struct field_writer before = r->fields;
-    struct attempt a = {.reading = r, .part = r->source->raw, .take = take};
-    enum bump_stop stop;
+    bool confirmed = !(r->asked & ~fields_of_body());
+    struct attempt a = {.reading = r, .part = r->source->raw, .take = TAKE_BODY};
+    int rc = 0;
 
-    while ((stop = bump_attempt(r->source->bump, parse_attempt, &a)) != BUMP_STOP_NONE) {
-        *ret_truncated = true;
-        if (take == TAKE_ALL && (r->asked & ~fields_of_body()))
-            bump_leave(r->source->bump, stop);
-        if (stop == BUMP_STOP_DEADLINE)
-            return 0;
-        a.part.len /= 8;
-        if (a.part.len < WORTH_TRYING)
-            return 0;
-        r->fields = before;
+    fields_begin(&r->fields, r->fields_text);
+    if (!confirmed)
+        rc = find_beginning(r);
+    if (rc == 0 && r->cut.len > 0)
+        rc = confirm(r, &confirmed);
+    if (rc == 0 && !confirmed)
+        bump_leave(r->source->bump, stop);
+
+    const struct field_writer head = r->fields;
+    while (rc == 0 && stop != BUMP_STOP_NONE && (a.part.len /= 8) >= WORTH_TRYING) {
+        r->fields = head;
+        stop = attempt(&a);
+        rc = a.rc;
     }
-    return a.rc;
+    return rc;
+}
+
+/* All of the page, whose charset is final, or as much as the limits allow. */
+static int parse_body(struct reading *r, bool *ret_truncated)
+{
+    struct bump *bump = r->source->bump;
+    struct attempt a = {.reading = r, .part = r->source->raw, .take = TAKE_ALL};
+    const uint64_t deadline_ns = bump->deadline_ns, now_ns = clock_now_ns();
+
+    /* Some time is kept for what can be done where this takes too long. */
+    if (deadline_ns != CLOCK_NEVER && deadline_ns > now_ns)
+        bump->deadline_ns -= (deadline_ns - now_ns) / 4;
+    enum bump_stop stop = attempt(&a);
+    bump->deadline_ns = deadline_ns;
+    *ret_truncated = stop != BUMP_STOP_NONE;
+    return *ret_truncated ? salvage(r, stop) : a.rc;
 }
 
 /* -- together ------------------------------------------------------------------------------------
  */
 
-/* By as little of the page as tells it. */
+/* Fields of the head by as little of the page as tells them. */
 static int read_quickly(struct reading *r, struct prefix *ret)
 {
     struct source *s = r->source;
-    bool body = r->asked & fields_of_body(), confirmed = false;
-    int rc = body ? source_read_all(s) : 0;
+    int rc = find_beginning(r);
 
-    if (rc == 0)
-        rc = find_beginning(r);
     if (rc == 0 && s->has_looked)
         rc = settle_charset(r);
-    bool enough = !body && r->cut.len > 0 && how_certain(r) == CERTAIN && !source_is_open(s);
+    bool enough = r->cut.len > 0 && how_certain(r) == CERTAIN && !source_is_open(s);
     if (rc == 0 && !enough)
         rc = source_read_all(s);
     ret->settled = enough || source_is_whole(s);
@@ -397,17 +417,29 @@ static int read_quickly(struct reading *r, struct prefix *ret)
     close_charset(s);
 
     if (r->cut.len > 0)
-        rc = confirm(r, &confirmed);
-    ret->from_prefix = confirmed && !body;
+        rc = confirm(r, &ret->from_prefix);
     if (rc < 0 || ret->from_prefix)
         return rc;
     rc = source_read_all(s);
     ret->settled = source_is_whole(s);
     if (rc < 0 || !ret->settled)
         return rc;
-    if (r->asked == FIELD_BIT(FIELD_TITLE))
-        return find_title(r);
-    return parse_body(r, confirmed ? TAKE_BODY : TAKE_ALL, &ret->truncated);
+    return r->asked == FIELD_BIT(FIELD_TITLE) ? find_title(r) : parse_part(r, s->raw, TAKE_ALL);
+}
+
+/* Fields of the body too: all of the page is needed, but not more than the limits allow. */
+static int read_body(struct reading *r, struct prefix *ret)
+{
+    struct source *s = r->source;
+    int rc = source_read_all(s);
+
+    ret->settled = source_is_whole(s);
+    if (rc == 0 && s->has_looked)
+        rc = settle_charset(r);
+    if (rc < 0 || !ret->settled)
+        return rc;
+    close_charset(s);
+    return parse_body(r, &ret->truncated);
 }
 
 /* By all of it: what read_quickly() must agree with. */
@@ -441,7 +473,9 @@ int prefix_read(struct source *source, bool all, char text[static TITLE_MAX],
     size_t len = url_resolve(NULL, in->url, url);
     if (len == 0 || !url_split(bytes_of(url, len), &r.url))
         r.url = (struct url){0};
-    int rc = all ? read_thoroughly(&r, ret) : read_quickly(&r, ret);
+    int rc = all                          ? read_thoroughly(&r, ret)
+             : r.asked & fields_of_body() ? read_body(&r, ret)
+                                          : read_quickly(&r, ret);
     ret->charset = source->choice.charset;
     ret->title = r.title;
     ret->fields = fields_written(&r.fields);

@@ -12,9 +12,9 @@
  * Other fields of the head. The same with "<body", where a head is certain that is complete
  * (head_fields.h). Where it has no title, "<title" must not stand in the page at all.
  *
- * Fields of the body are read from a parse of the whole. What is certain by then is kept where that
- * goes over the limits of time or memory, as is what was found so far: `truncated`. A page that is
- * too much for the memory is tried once more, and again, an eighth of it each time.
+ * Fields of the body are read from a parse of the whole, as those of the head are then. Where that
+ * goes over the limits of time or memory, those of the head must be certain by a beginning, and
+ * those of the body are what an eighth of the page has, or an eighth of that: `truncated`.
  *
  * Charset. source.h says when it is final; mostly the tree that has the title has the meta element,
  * too. Else the rest of the page is decoded, though not parsed: its bytes are searched for tags
