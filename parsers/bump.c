@@ -46,7 +46,7 @@ int bump_init(struct bump *b, size_t limit)
     if (base == MAP_FAILED)
         return -errno;
     POISON(base, limit);
-    *b = (struct bump){.base = base, .limit = limit, .deadline_ns = CLOCK_NEVER};
+    *b = (struct bump){.base = base, .limit = limit, .time = {CLOCK_NEVER, CLOCK_NEVER}};
     return 0;
 }
 
@@ -66,7 +66,8 @@ void bump_begin(struct bump *b, uint64_t deadline_ns)
     if (b->peak > BUMP_KEEP)
         (void)madvise(b->base + BUMP_KEEP, b->peak - BUMP_KEEP, MADV_DONTNEED);
     b->peak = 0;
-    b->deadline_ns = deadline_ns;
+    b->time = (struct bump_time){deadline_ns, CLOCK_NEVER};
+    b->look_ns = deadline_ns;
     b->until_check = 0; /* a page that is late already stops at its first allocation */
     b->stack_base = (uintptr_t)__builtin_frame_address(0);
 }
@@ -90,12 +91,70 @@ enum bump_stop bump_attempt(struct bump *b, void (*attempt)(void *arg), void *ar
     return stop;
 }
 
+/* -- time --------------------------------------------------------------------------------------
+ */
+
+static uint64_t cpu_now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* Asking for CPU time is a system call: not before so much time has passed that it may be over. */
+static void set_look(struct bump *b, uint64_t now_ns, uint64_t cpu_now)
+{
+    b->look_ns = b->time.deadline_ns;
+    if (b->time.cpu_ns != CLOCK_NEVER && now_ns + (b->time.cpu_ns - cpu_now) < b->look_ns)
+        b->look_ns = now_ns + (b->time.cpu_ns - cpu_now);
+}
+
+void bump_limit_cpu(struct bump *b, uint64_t budget_ns)
+{
+    uint64_t cpu = cpu_now_ns();
+
+    b->time.cpu_ns = cpu + budget_ns;
+    set_look(b, clock_now_ns(), cpu);
+}
+
+static uint64_t less_a_quarter(uint64_t end_ns, uint64_t now_ns)
+{
+    return end_ns == CLOCK_NEVER || end_ns <= now_ns ? end_ns : end_ns - (end_ns - now_ns) / 4;
+}
+
+struct bump_time bump_spare_time(struct bump *b)
+{
+    const struct bump_time all = b->time;
+
+    b->time.deadline_ns = less_a_quarter(all.deadline_ns, clock_now_ns());
+    b->time.cpu_ns = less_a_quarter(all.cpu_ns, cpu_now_ns());
+    b->look_ns = 0;
+    return all;
+}
+
+void bump_set_time(struct bump *b, struct bump_time time)
+{
+    b->time = time;
+    b->look_ns = 0;
+}
+
 void bump_check_deadline(struct bump *b)
 {
     b->until_check = CHECK_EVERY;
-    if (b->deadline_ns != CLOCK_NEVER && clock_now_ns() >= b->deadline_ns)
+    if (b->look_ns == CLOCK_NEVER)
+        return;
+    uint64_t now = clock_now_ns();
+    if (now < b->look_ns)
+        return;
+    uint64_t cpu = b->time.cpu_ns != CLOCK_NEVER ? cpu_now_ns() : 0;
+    if (now >= b->time.deadline_ns || cpu >= b->time.cpu_ns)
         bump_leave(b, BUMP_STOP_DEADLINE);
+    set_look(b, now, cpu);
 }
+
+/* -- stack -------------------------------------------------------------------------------------
+ */
 
 void bump_check_stack(struct bump *b)
 {

@@ -35,17 +35,24 @@ enum {
 enum bump_stop {
     BUMP_STOP_NONE,
     BUMP_STOP_MEMORY,   /* over the arena's limit */
-    BUMP_STOP_DEADLINE, /* past the deadline */
+    BUMP_STOP_DEADLINE, /* past the deadline, or the CPU time is spent */
     BUMP_STOP_STACK,    /* recursion deeper than BUMP_STACK_LIMIT */
+};
+
+/* When a page must be done; CLOCK_NEVER: no matter. */
+struct bump_time {
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC, absolute */
+    uint64_t cpu_ns;      /* CPU time of the thread, absolute */
 };
 
 struct bump {
     char *base;
     size_t limit;
     size_t used;
-    size_t peak;          /* of `used`, as far as bump_rewind() took it back */
-    size_t until_check;   /* bytes, and a fee per allocation, until the clock is read again */
-    uint64_t deadline_ns; /* CLOCK_MONOTONIC, absolute; CLOCK_NEVER for none */
+    size_t peak;        /* of `used`, as far as bump_rewind() took it back */
+    size_t until_check; /* bytes, and a fee per allocation, until the clock is read again */
+    struct bump_time time;
+    uint64_t look_ns; /* not before is it asked whether the time is over */
     uintptr_t stack_base;
     jmp_buf escape;
 };
@@ -62,6 +69,13 @@ void bump_fini(struct bump *b);
  * any function below.
  */
 void bump_begin(struct bump *b, uint64_t deadline_ns);
+
+/* Limits the CPU time from here on, too, so that a busy machine is not held against the page. */
+void bump_limit_cpu(struct bump *b, uint64_t budget_ns);
+
+/* Puts a quarter of the time that is left aside. Returns all of it, for bump_set_time(). */
+struct bump_time bump_spare_time(struct bump *b);
+void bump_set_time(struct bump *b, struct bump_time time);
 
 /*
  * `size` bytes, aligned for any type, not zeroed, valid until the next bump_begin(). Never NULL:
@@ -92,7 +106,7 @@ enum bump_stop bump_attempt(struct bump *b, void (*attempt)(void *arg), void *ar
 /* Leaves through b->escape, for a caller that has no use for what bump_attempt() caught. */
 _Noreturn void bump_leave(struct bump *b, enum bump_stop stop);
 
-/* Leaves through b->escape when the deadline has passed. */
+/* Leaves through b->escape when the time is over. */
 void bump_check_deadline(struct bump *b);
 
 /*

@@ -224,6 +224,8 @@ enum page_error page_parse(struct page_parser *pp, const struct page_request *in
                            struct page_facts *ret)
 {
     bump_begin(&pp->bump, in->deadline_ns);
+    if (in->max_cpu_ms > 0)
+        bump_limit_cpu(&pp->bump, in->max_cpu_ms * NS_PER_MS);
 
     switch (setjmp(pp->bump.escape)) {
     case BUMP_STOP_NONE:

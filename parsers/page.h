@@ -47,10 +47,12 @@ struct page_request {
                          are left out */
     field_set fields; /* what is asked of it; none: the title */
     uint64_t max_decoded_bytes;
-    uint32_t max_ratio;   /* decoded bytes / received bytes, once over 1 MiB; 0 for no limit */
-    bool is_prefix;       /* `body` is the beginning of the body, the rest is still to come */
-    bool parse_all;       /* parse the whole page even when its beginning tells the answer */
-    uint64_t deadline_ns; /* CLOCK_MONOTONIC, absolute; not part of the message to a worker */
+    uint32_t max_ratio; /* decoded bytes / received bytes, once over 1 MiB; 0 for no limit */
+    bool is_prefix;     /* `body` is the beginning of the body, the rest is still to come */
+    bool parse_all;     /* parse the whole page even when its beginning tells the answer */
+    /* Not part of the message to a worker: */
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC, absolute */
+    uint32_t max_cpu_ms;  /* of the thread, from the call on; 0 for no limit */
 };
 
 /* What is asked of the page: the title, where a request names nothing. */
@@ -107,8 +109,9 @@ void page_parser_destroy(struct page_parser *pp);
  * decoded where its type says so, else no further than that takes. What is wrong with a body
  * behind what is needed of it is not found.
  *
- * Bounded by deadline_ns as far as gumbo allocates memory. A page can keep it busy without (long
- * text below thousands of open elements), so the parent still kills a worker that is overdue.
+ * Bounded by deadline_ns and max_cpu_ms as far as gumbo allocates memory. A page can keep it busy
+ * without (long text below thousands of open elements), so the parent still kills a worker that is
+ * overdue.
  */
 enum page_error page_parse(struct page_parser *pp, const struct page_request *in,
                            struct page_facts *ret);

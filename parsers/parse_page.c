@@ -34,6 +34,7 @@ static ssize_t parse_serve(struct bytes message, uint64_t deadline_ns, char *rep
     if (rc < 0)
         return rc;
     request.deadline_ns = deadline_ns;
+    request.max_cpu_ms = PARSE_CPU_MS;
     page_parse(parser, &request, &facts);
     size_t length = page_reply_pack(&facts, reply, capacity);
     return length ? (ssize_t)length : -EMSGSIZE;

@@ -386,13 +386,11 @@ static int parse_body(struct reading *r, bool *ret_truncated)
 {
     struct bump *bump = r->source->bump;
     struct attempt a = {.reading = r, .part = r->source->raw, .take = TAKE_ALL};
-    const uint64_t deadline_ns = bump->deadline_ns, now_ns = clock_now_ns();
-
-    /* Some time is kept for what can be done where this takes too long. */
-    if (deadline_ns != CLOCK_NEVER && deadline_ns > now_ns)
-        bump->deadline_ns -= (deadline_ns - now_ns) / 4;
+    /* For what can still be done where this takes too long. */
+    const struct bump_time time = bump_spare_time(bump);
     enum bump_stop stop = attempt(&a);
-    bump->deadline_ns = deadline_ns;
+
+    bump_set_time(bump, time);
     *ret_truncated = stop != BUMP_STOP_NONE;
     return *ret_truncated ? salvage(r, stop) : a.rc;
 }

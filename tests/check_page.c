@@ -289,6 +289,28 @@ START_TEST(a_page_that_takes_too_long_times_out)
 }
 END_TEST
 
+START_TEST(a_page_may_take_so_much_cpu_time)
+{
+    struct page_facts facts;
+    struct page_request request = {
+        .content_type = BYTES("text/html"),
+        .max_decoded_bytes = 64 << 20,
+        .parse_all = true,
+        .deadline_ns = clock_after_ms(clock_now_ns(), 60000),
+        .max_cpu_ms = 60000,
+    };
+    struct buffer page = {0};
+
+    for (int i = 0; i < 100000; i++)
+        buffer_text(&page, "<p>x");
+    request.body = buffer_bytes(&page);
+    ck_assert_int_eq(page_parse(parser, &request, &facts), PAGE_OK);
+    request.max_cpu_ms = 1;
+    ck_assert_int_eq(page_parse(parser, &request, &facts), PAGE_PARSE_TIMEOUT);
+    buffer_free(&page);
+}
+END_TEST
+
 START_TEST(a_page_that_takes_too_much_memory_has_crashed)
 {
     struct page_request request;
@@ -732,6 +754,7 @@ Suite *suite_page(void)
     tcase_add_test(tc, without_a_useful_type_the_first_bytes_decide);
     tcase_add_test(tc, an_unknown_coding_is_a_bad_encoding_that_names_it);
     tcase_add_test(tc, a_body_that_is_not_what_its_coding_says_is_a_bad_encoding);
+    tcase_add_test(tc, a_page_may_take_so_much_cpu_time);
     tcase_add_test(tc, a_gzip_bomb_meets_the_ratio_limit);
     tcase_add_test(tc, a_page_over_the_byte_limit_is_too_large_with_or_without_a_coding);
     tcase_add_test(tc, a_page_that_takes_too_long_times_out);
