@@ -98,7 +98,7 @@ static struct bytes plain(const GumboNode *element, const char *name)
 {
     const GumboAttribute *found = gumbo_get_attribute(&element->v.element.attributes, name);
 
-    return bytes_trim(bytes_cstr(found ? found->value : NULL));
+    return bytes_trim(bytes_cstr(found ? found->value : ""));
 }
 
 /* The next meta element of that name which has a content that is not empty: that, or NULL. */
@@ -253,7 +253,7 @@ static struct bytes feed_type(const GumboNode *link)
         {"application/feed+json", 21},
     };
     struct bytes type = plain(link, "type");
-    struct bytes essence = type.ptr ? bytes_trim(bytes_split(&type, ';')) : type;
+    struct bytes essence = bytes_trim(bytes_split(&type, ';'));
 
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (bytes_equal_nocase(essence, types[i]))

@@ -65,6 +65,15 @@ static inline field_set page_request_fields(const struct page_request *request)
 struct page_facts {
     enum page_error error;
 
+    /* Set only when error is PAGE_OK: */
+    enum charset charset; /* CHARSET_NONE where the page was not looked at as a text */
+    bool from_prefix;     /* a beginning of the page told it, the rest was not parsed */
+    bool truncated;       /* the page goes over a limit: `fields` are right, but not all */
+    bool has_title;       /* false: no title element, no HTML, or not asked for */
+    bool title_truncated;
+    bool body_truncated; /* the body ended before its Content-Encoding did, or was damaged, and so
+                            far was it decoded */
+
     /* What follows changes nothing of this. False only when an is_prefix told too little: nothing
      * else is set then, and the whole body is to be parsed. */
     bool settled;
@@ -72,15 +81,8 @@ struct page_facts {
     struct bytes message; /* for a person, UTF-8; empty when error is PAGE_OK */
 
     /* Set only when error is PAGE_OK: */
-    bool from_prefix; /* a beginning of the page told it, the rest was not parsed */
-    bool truncated;   /* the page goes over a limit: `fields` are right, but not all */
-    bool has_title;   /* false: no title element, no HTML, or not asked for */
-    bool title_truncated;
-    bool body_truncated;  /* the body ended before its Content-Encoding did, or was damaged, and so
-                             far was it decoded */
-    enum charset charset; /* CHARSET_NONE where the page was not looked at as a text */
-    struct bytes title;   /* well-formed UTF-8, <= TITLE_MAX */
-    struct bytes fields;  /* the others, packed (fields.h) */
+    struct bytes title;     /* well-formed UTF-8, <= TITLE_MAX */
+    struct bytes fields;    /* the others, packed (fields.h) */
     uint64_t decoded_bytes; /* as far as it was decoded: all of it, without a coding */
 };
 

@@ -18,7 +18,7 @@ static bool stands(const struct tag_scan *s, size_t at, struct bytes word)
 /* Goes to the next `c`. */
 static void seek(struct tag_scan *s, char c)
 {
-    const char *found = memchr(s->p, c, (size_t)(s->end - s->p));
+    const char *found = s->p < s->end ? memchr(s->p, c, (size_t)(s->end - s->p)) : NULL;
 
     s->p = found ? found : s->end;
 }
