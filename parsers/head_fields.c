@@ -151,29 +151,40 @@ struct pair {
     struct bytes key, value; /* a value without a pointer: it is written */
 };
 
-/* What follows the prefix in the property or the name, as a key; empty when there is none. */
-static struct bytes key_of(struct head *h, const GumboNode *meta, struct bytes prefix)
+/* What follows the prefix in a word, as a key; empty when that is none. */
+static struct bytes key_in(struct head *h, struct bytes word, struct bytes prefix)
 {
-    static const char *const attributes[] = {"property", "name"};
+    if (word.len <= prefix.len || word.len - prefix.len > FIELD_KEY_MAX ||
+        !bytes_equal_nocase(bytes_of(word.ptr, prefix.len), prefix))
+        return bytes_of(NULL, 0);
 
-    for (size_t i = 0; i < sizeof attributes / sizeof attributes[0]; i++) {
-        struct bytes name = plain(meta, attributes[i]);
-        if (name.len <= prefix.len || name.len - prefix.len > FIELD_KEY_MAX ||
-            !bytes_equal_nocase(bytes_of(name.ptr, prefix.len), prefix))
-            continue;
-        struct bytes from = bytes_of(name.ptr + prefix.len, name.len - prefix.len);
-        char *key = bump_alloc(h->bump, from.len);
-        size_t len = 0;
-        while (len < from.len && from.ptr[len] > ' ' && from.ptr[len] < 0x7f) {
-            key[len] = from.ptr[len];
-            if (key[len] >= 'A' && key[len] <= 'Z')
-                key[len] = (char)(key[len] | 0x20);
-            len++;
-        }
-        if (len == from.len)
-            return bytes_of(key, len);
+    struct bytes from = bytes_of(word.ptr + prefix.len, word.len - prefix.len);
+    char *key = bump_alloc(h->bump, from.len);
+    for (size_t i = 0; i < from.len; i++) {
+        if (from.ptr[i] <= ' ' || from.ptr[i] >= 0x7f)
+            return bytes_of(NULL, 0);
+        key[i] = from.ptr[i];
+        if (key[i] >= 'A' && key[i] <= 'Z')
+            key[i] = (char)(key[i] | 0x20);
     }
-    return bytes_of(NULL, 0);
+    return bytes_of(key, from.len);
+}
+
+/* Takes words off `names` up to one with a key, and returns that; empty: there is none. */
+static struct bytes next_key(struct head *h, struct bytes *names, struct bytes prefix)
+{
+    struct bytes key = {NULL, 0};
+
+    while (names->len > 0 && key.len == 0) {
+        size_t len = 0;
+
+        while (len < names->len && !ascii_is_space(names->ptr[len]))
+            len++;
+        key = key_in(h, bytes_of(names->ptr, len), prefix);
+        len += len < names->len;
+        *names = bytes_of(names->ptr + len, names->len - len);
+    }
+    return key;
 }
 
 /* Those of one key together, at the place of the first. */
@@ -190,27 +201,43 @@ static void put_grouped(struct head *h, enum field field, struct pair *pairs, si
     }
 }
 
-static void put_pairs(struct head *h, enum field field, struct bytes prefix)
-{
-    enum { MOST = 256 };
-    struct pair *pairs = bump_alloc(h->bump, MOST * sizeof *pairs);
-    const GumboNode *meta;
-    size_t count = 0, at = 0;
+struct pairs {
+    struct pair *items; /* PAIRS_MOST */
+    size_t count;
+};
 
-    while ((meta = next(&h->metadata, GUMBO_TAG_META, &at))) {
-        struct bytes key = key_of(h, meta, prefix);
-        if (key.len == 0)
-            continue;
-        struct bytes value = element_words(h->bump, h->html, meta, "content");
-        if (!value.ptr)
-            continue;
-        if (count == MOST) {
+enum { PAIRS_MOST = 256 };
+
+/* Adds a pair for each key in the attribute, a list of words (RDFa Core 1.1, section 5). False:
+ * there is none. */
+static bool add_pairs(struct head *h, const GumboNode *meta, const char *attribute,
+                      struct bytes prefix, struct pairs *ret)
+{
+    struct bytes names = plain(meta, attribute), key = next_key(h, &names, prefix);
+
+    if (key.len == 0)
+        return false;
+    struct bytes value = element_words(h->bump, h->html, meta, "content");
+    for (; value.ptr && key.len > 0; key = next_key(h, &names, prefix)) {
+        if (ret->count == PAIRS_MOST) {
             h->out->truncated = true;
             break;
         }
-        pairs[count++] = (struct pair){key, value};
+        ret->items[ret->count++] = (struct pair){key, value};
     }
-    put_grouped(h, field, pairs, count);
+    return true;
+}
+
+static void put_pairs(struct head *h, enum field field, struct bytes prefix)
+{
+    struct pairs pairs = {.items = bump_alloc(h->bump, PAIRS_MOST * sizeof *pairs.items)};
+    const GumboNode *meta;
+    size_t at = 0;
+
+    while ((meta = next(&h->metadata, GUMBO_TAG_META, &at)))
+        if (!add_pairs(h, meta, "property", prefix, &pairs))
+            add_pairs(h, meta, "name", prefix, &pairs);
+    put_grouped(h, field, pairs.items, pairs.count);
 }
 
 /* -- link elements ----------------------------------------------------------------------------- */

@@ -161,7 +161,13 @@ START_TEST(open_graph_and_twitter_are_objects)
         {"<meta name=twitter:card content=A><meta property=twitter:site content=@b>"
          "<meta property=og:x content=C><body>",
          "og[x]=C\ntwitter[card]=A\ntwitter[site]=@b\n"},
-        {"<meta property='og:a b' content=A><meta property='og:\xc3\xa9' content=A><body>", ""},
+        {"<meta property='x:a og:a twitter:b\nog:c' content=A><meta property='og:a' "
+         "content=B><body>",
+         "og[a]=A\nog[a]=B\nog[c]=A\ntwitter[b]=A\n"},
+        {"<meta property='x:a y' name=og:z content=A><meta property=og:a name=og:b "
+         "content=B><body>",
+         "og[z]=A\nog[a]=B\n"},
+        {"<meta property='og: b' content=A><meta property='og:\xc3\xa9' content=A><body>", ""},
     };
 
     CHECK(examples, FIELD_BIT(FIELD_OG) | FIELD_BIT(FIELD_TWITTER));
