@@ -167,6 +167,49 @@ static struct bytes script_text(struct bump *bump, const struct html *html, cons
     return bytes_of(text, html_restore(html, text, raw.len));
 }
 
+/* Cuts `mark` and white space behind it off the front, if it stands there. */
+static bool cut_front(struct bytes *text, struct bytes mark)
+{
+    if (text->len < mark.len || memcmp(text->ptr, mark.ptr, mark.len) != 0)
+        return false;
+    *text = bytes_trim(bytes_of(text->ptr + mark.len, text->len - mark.len));
+    return true;
+}
+
+/* The same at the back. */
+static bool cut_back(struct bytes *text, struct bytes mark)
+{
+    if (text->len < mark.len || memcmp(text->ptr + text->len - mark.len, mark.ptr, mark.len) != 0)
+        return false;
+    *text = bytes_trim(bytes_of(text->ptr, text->len - mark.len));
+    return true;
+}
+
+/*
+ * Without a CDATA section or a comment of markup around it, for which a script's markers may stand
+ * in comments of JavaScript: XHTML wants the one, oldest browsers the other, and HTML knows neither
+ * within a script. No JSON begins or ends so.
+ */
+static struct bytes unwrapped(struct bytes script)
+{
+    struct bytes text = bytes_trim(script), rest = text;
+
+    if (!cut_front(&rest, BYTES("//")))
+        cut_front(&rest, BYTES("/*"));
+    if (cut_front(&rest, BYTES("<![CDATA[")) || cut_front(&rest, BYTES("<!--"))) {
+        cut_front(&rest, BYTES("*/"));
+        text = rest;
+    }
+    rest = text;
+    cut_back(&rest, BYTES("*/"));
+    if (cut_back(&rest, BYTES("]]>")) || cut_back(&rest, BYTES("-->"))) {
+        if (!cut_back(&rest, BYTES("//")))
+            cut_back(&rest, BYTES("/*"));
+        text = rest;
+    }
+    return text;
+}
+
 static void put_json_ld(struct bump *bump, const struct html *html, struct field_writer *out)
 {
     struct html_walk walk;
@@ -176,7 +219,7 @@ static void put_json_ld(struct bump *bump, const struct html *html, struct field
     while ((node = html_next(&walk))) {
         if (!is_json_ld(node))
             continue;
-        struct bytes text = script_text(bump, html, node);
+        struct bytes text = unwrapped(script_text(bump, html, node));
         if (text.len == 0)
             continue;
         char *compact = bump_alloc(bump, text.len);

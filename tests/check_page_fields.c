@@ -267,6 +267,18 @@ START_TEST(structured_data_is_json_or_is_not_told)
          ""},
         {"<script type=application/ld+json>{\"a\":\"&amp;\"}</script>",
          "json_ld={\"a\":\"&amp;\"}\n"},
+        {"<script type=application/ld+json>\n<![CDATA[\n{\"a\": 1}\n]]>\n</script>"
+         "<script type=application/ld+json>//<![CDATA[\n2\n//]]></script>"
+         "<script type=application/ld+json>/* <![CDATA[ */ [3] /* ]]> */</script>"
+         "<script type=application/ld+json><!--\n[4]\n//--></script>"
+         "<script type=application/ld+json>\"]]>\"</script>",
+         "json_ld={\"a\":1}\njson_ld=2\njson_ld=[3]\njson_ld=[4]\njson_ld=\"]]>\"\n"},
+        {"<script type=application/ld+json>//5</script>"
+         "<script type=application/ld+json>/*6*/</script>"
+         "<script type=application/ld+json>7 //</script>"
+         "<script type=application/ld+json><![CDATA[]]></script>"
+         "<script type=application/ld+json><!--></script>",
+         ""},
     };
 
     CHECK(examples, FIELD_BIT(FIELD_JSON_LD));
