@@ -206,14 +206,15 @@ static void parse(struct page_parser *pp, const struct page_request *in, struct 
         *ret = (struct page_facts){.settled = false};
         return;
     }
+    bool cut = !in->is_prefix && decoder_cut(pp->decoder);
     *ret = (struct page_facts){
         .settled = true,
         .from_prefix = page.from_prefix,
         .has_title = page.title.found,
         .title_truncated = page.title.truncated,
-        .body_truncated = !in->is_prefix && decoder_cut(pp->decoder),
+        .body_truncated = cut,
         .charset = page.charset,
-        .truncated = page.truncated,
+        .truncated = page.truncated || (cut && looks == SNIFF_HTML && !page.from_prefix),
         .title = page.title.text,
         .fields = page.fields,
         .decoded_bytes = source.raw.len,

@@ -68,7 +68,8 @@ struct page_facts {
     /* Set only when error is PAGE_OK: */
     enum charset charset; /* CHARSET_NONE where the page was not looked at as a text */
     bool from_prefix;     /* a beginning of the page told it, the rest was not parsed */
-    bool truncated;       /* the page goes over a limit: `fields` are right, but not all */
+    bool truncated;       /* the page goes over a limit, or what was read of it is body_truncated:
+                             `fields` are right, but not all */
     bool has_title;       /* false: no title element, no HTML, or not asked for */
     bool title_truncated;
     bool body_truncated; /* the body ended before its Content-Encoding did, or was damaged, and so

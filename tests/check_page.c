@@ -144,6 +144,33 @@ START_TEST(a_truncated_gzip_body_gives_what_came_and_says_so)
 }
 END_TEST
 
+START_TEST(fields_of_a_truncated_body_are_not_all_but_for_those_of_its_head)
+{
+    static const char page[] = "<title>x</title><meta name=description content=d><body><h1>H</h1>";
+    struct buffer plain = {0};
+
+    buffer_text(&plain, page);
+    for (int i = 0; i < 20000; i++)
+        buffer_printf(&plain, "<p>%x", (unsigned)i * 2654435761u);
+    gzip_body(buffer_bytes(&plain));
+    struct page_request request = request_for(bytes_of(body.ptr, body.len / 2));
+    request.content_encoding = BYTES("gzip");
+    request.fields = FIELD_BIT(FIELD_H1);
+    struct page_facts facts = parse(&request);
+    ck_assert(facts.fields.len > 0 && facts.body_truncated && facts.truncated);
+
+    request.fields = FIELD_BIT(FIELD_DESCRIPTION);
+    facts = parse(&request);
+    ck_assert(facts.fields.len > 0 && facts.from_prefix && !facts.truncated);
+
+    request.body = buffer_bytes(&body);
+    request.fields = FIELD_BIT(FIELD_H1);
+    facts = parse(&request);
+    ck_assert(!facts.body_truncated && !facts.truncated);
+    buffer_free(&plain);
+}
+END_TEST
+
 START_TEST(an_empty_title_differs_from_none)
 {
     struct page_request request = request_for(BYTES("<title> </title>"));
@@ -747,6 +774,7 @@ Suite *suite_page(void)
     tcase_add_test(tc, a_plain_page_gives_its_title_and_charset);
     tcase_add_test(tc, a_gzipped_page_is_decoded_before_its_charset_is_settled);
     tcase_add_test(tc, a_truncated_gzip_body_gives_what_came_and_says_so);
+    tcase_add_test(tc, fields_of_a_truncated_body_are_not_all_but_for_those_of_its_head);
     tcase_add_test(tc, an_empty_title_differs_from_none);
     tcase_add_test(tc, a_body_of_another_type_is_not_looked_at);
     tcase_add_test(tc, html_types_are_known_in_any_case_and_with_parameters);
