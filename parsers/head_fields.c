@@ -43,15 +43,15 @@ bool head_is_complete(const struct html *html)
     return own_body(html);
 }
 
+/* The walk allocates in between, so the array is not what was allocated last. */
 static void add(struct bump *bump, struct metadata *m, const GumboNode *element)
 {
-    const size_t size = sizeof *m->elements;
-
     if (m->count == m->capacity) {
         size_t capacity = m->capacity ? 2 * m->capacity : 64;
-        if (m->capacity == 0)
-            m->elements = bump_alloc(bump, 0);
-        bump_resize_last(bump, m->elements, m->capacity * size, capacity * size);
+        const GumboNode **grown = bump_alloc(bump, capacity * sizeof *grown);
+        if (m->count > 0)
+            memcpy(grown, m->elements, m->count * sizeof *grown);
+        m->elements = grown;
         m->capacity = capacity;
     }
     m->elements[m->count++] = element;

@@ -333,6 +333,20 @@ START_TEST(the_head_tells_enough_without_the_body)
 }
 END_TEST
 
+START_TEST(many_meta_elements_may_stand_anywhere_in_a_deep_page)
+{
+    for (size_t deep = 0; deep < 200; deep += 20) {
+        page.len = 0;
+        repeat(&page, deep, "<meta name=x content=y>");
+        buffer_text(&page, "<p>");
+        repeat(&page, 200, "<div><meta name=x content=y>");
+        buffer_text(&page, "<meta name=description content=d>");
+        struct page_facts facts = parse(buffer_bytes(&page), FIELD_BIT(FIELD_DESCRIPTION));
+        ck_assert_uint_eq(facts.fields.len, FIELD_ENTRY_HEADER + 1);
+    }
+}
+END_TEST
+
 START_TEST(what_has_no_room_is_left_out_and_that_is_told)
 {
     char line[64];
@@ -436,6 +450,7 @@ Suite *suite_page_fields(void)
     tcase_add_checked_fixture(limits, setup, teardown);
     tcase_set_timeout(limits, 60);
     tcase_add_test(limits, the_head_tells_enough_without_the_body);
+    tcase_add_test(limits, many_meta_elements_may_stand_anywhere_in_a_deep_page);
     tcase_add_test(limits, what_has_no_room_is_left_out_and_that_is_told);
     tcase_add_test(limits, a_page_over_the_limits_tells_what_is_certain);
     tcase_add_test(limits, a_page_over_the_limits_whose_head_is_uncertain_fails);
