@@ -105,12 +105,14 @@ static bool has(const GumboElement *element, const char *attribute)
     return gumbo_get_attribute(&element->attributes, attribute) != NULL;
 }
 
-/* Whether an element that gumbo has no tag for bears this name. */
+/* Whether it bears this name, for which some versions of gumbo have a tag. */
 static bool is_named(const GumboElement *element, struct bytes name)
 {
     GumboStringPiece tag = element->original_tag;
 
-    if (element->tag != GUMBO_TAG_UNKNOWN || !tag.data)
+    if (element->tag != GUMBO_TAG_UNKNOWN)
+        return bytes_equal(bytes_cstr(gumbo_normalized_tagname(element->tag)), name);
+    if (!tag.data)
         return false;
     gumbo_tag_from_original_text(&tag);
     return tag.data && bytes_equal_nocase(bytes_of(tag.data, tag.length), name);

@@ -184,9 +184,7 @@ START_TEST(random_kills_under_load_cost_a_task_at_most_and_no_idempotent_one)
                               &(struct call){.order = {ECHO, i * 1000}, .drops = &drops});
         size_t n = children(pids, 16);
         random = random * 1664525u + 1013904223u;
-        if (n > 0)
-            kill_and_see_it_end(pids[(random >> 16) % n]);
-        killed += n > 0;
+        killed += n > 0 && kill_and_see_it_end(pids[(random >> 16) % n]);
         for (int i = 0; i < TASKS; i++) {
             ck_assert_int_eq(future_wait(f[i], clock_after_ms(clock_now_ns(), PATIENCE_MS)), 0);
             if (future_ok(f[i]))

@@ -63,17 +63,18 @@ size_t children(pid_t *ret_pids, size_t capacity)
     return n;
 }
 
-void kill_and_see_it_end(pid_t pid)
+bool kill_and_see_it_end(pid_t pid)
 {
     struct pollfd exit = {.fd = pidfd_open(pid, 0), .events = POLLIN};
 
     if (exit.fd < 0) { /* it has ended, and was reaped, already */
         ck_assert_int_eq(errno, ESRCH);
-        return;
+        return false;
     }
-    pidfd_send_signal(exit.fd, SIGKILL, NULL, 0);
+    bool sent = pidfd_send_signal(exit.fd, SIGKILL, NULL, 0) == 0;
     ck_assert_int_eq(poll(&exit, 1, PATIENCE_MS), 1);
     close(exit.fd);
+    return sent;
 }
 
 void async_reconfigure(unsigned threads, unsigned workers, size_t worker_memory)
