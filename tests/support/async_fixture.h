@@ -60,7 +60,8 @@ void let_loop_turn(void);
 /* The child processes that are alive: at most `capacity` into `ret_pids`; returns their number. */
 size_t children(pid_t *ret_pids, size_t capacity);
 
-/* Kills a process and comes back when it has ended. Does not reap it. False: it had ended already. */
+/* Kills a process and comes back when it has ended. Does not reap it. False: it had ended already.
+ */
 bool kill_and_see_it_end(pid_t pid);
 
 /* How many descriptors this process has open. */
