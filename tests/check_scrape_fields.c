@@ -5,6 +5,7 @@
 #include "tests/support/async_fixture.h"
 #include "tests/support/daemon.h"
 #include "tests/support/origin.h"
+#include "tests/support/origin_script.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,16 +191,28 @@ static void add_large_page(void)
     buffer_free(&large);
 }
 
+static const struct step held_page[] = {
+    SAY("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n"
+        "Content-Length: 5000000\r\n\r\n<!doctype html><html lang=de><head>"
+        "<link rel=icon href=http://b.example/icon.png></head><body>"),
+    REPEAT(100000, "x"),
+    HOLD,
+    CLOSE,
+    {STEP_END, 0, {NULL, 0}},
+};
+
 START_TEST(a_download_stops_when_all_fields_are_known_that_the_head_has)
 {
     struct records r;
 
-    add_large_page();
-    scrape("?fields=lang,icon", &r);
+    ck_assert_ptr_nonnull(origin_script(origin, "127.0.1.1", held_page));
+    buffer_printf(&list, "http://127.0.1.1:%u/\n", (unsigned)origin_port(origin));
+    scrape("?fields=lang,icon", &r); /* the rest is held, and not waited for */
     ck_field(&r, 0, "lang", "\"de\"");
-    ck_field(&r, 0, "icon", "\"ORIGIN/files/icon.png\"");
+    ck_field(&r, 0, "icon", "\"http://b.example/icon.png\"");
     ck_assert(json_is_true(json_object_get(r.by_index[0], "body_stopped")));
     records_free(&r);
+    origin_release(origin);
 }
 END_TEST
 

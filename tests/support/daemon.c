@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <curl/curl.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -122,21 +123,25 @@ int daemon_run(const char *const *arguments, char *ret_stderr, size_t size)
 
 size_t daemon_workers(const struct daemon *d, pid_t *ret_pids, size_t capacity)
 {
-    char command[128], line[64];
+    char name[128], line[64];
     size_t n = 0;
 
     /* Workers are the children of whichever thread spawned them. */
-    snprintf(command, sizeof command, "/proc/%ld/task", (long)d->pid);
-    for (pid_t candidate = d->pid; candidate < d->pid + 64; candidate++) {
-        snprintf(command, sizeof command, "/proc/%ld/task/%ld/children", (long)d->pid,
-                 (long)candidate);
-        FILE *children = fopen(command, "re");
+    snprintf(name, sizeof name, "/proc/%ld/task", (long)d->pid);
+    DIR *tasks = opendir(name);
+    ck_assert_ptr_nonnull(tasks);
+    for (struct dirent *entry; (entry = readdir(tasks));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(name, sizeof name, "/proc/%ld/task/%.20s/children", (long)d->pid, entry->d_name);
+        FILE *children = fopen(name, "re");
         if (!children)
             continue;
         while (n < capacity && fscanf(children, "%63s", line) == 1)
             ret_pids[n++] = (pid_t)strtol(line, NULL, 10);
         fclose(children);
     }
+    closedir(tasks);
     return n;
 }
 
