@@ -8,13 +8,6 @@
 #include "parsers/html.h"
 #include "parsers/text.h"
 
-/* The most that a field's values may take: more need not be made. */
-static const size_t most_bytes[] = {
-#define MOST_ROW(id, name, kind, place, most) most,
-    FIELDS(MOST_ROW)
-#undef MOST_ROW
-};
-
 /* -- headings ---------------------------------------------------------------------------------- */
 
 static void put_headings(struct bump *bump, const struct html *html, struct field_writer *out)
@@ -27,7 +20,7 @@ static void put_headings(struct bump *bump, const struct html *html, struct fiel
         if (!element_is(node, GUMBO_TAG_H1))
             continue;
         bool cut;
-        struct bytes text = html_collapsed_text(bump, html, node, most_bytes[FIELD_H1], &cut);
+        struct bytes text = html_collapsed_text(bump, html, node, field_most(FIELD_H1), &cut);
         out->truncated = out->truncated || cut;
         if (text.len > 0 && !fields_put(out, FIELD_H1, BYTES(""), text))
             return;
@@ -133,7 +126,7 @@ static void put_links(struct bump *bump, const struct html *html, const struct u
 
 static void put_text(struct bump *bump, const struct html *html, struct field_writer *out)
 {
-    size_t most = most_bytes[FIELD_TEXT_OF_PAGE];
+    size_t most = field_most(FIELD_TEXT_OF_PAGE);
     char *text = bump_alloc(bump, most);
     bool cut;
     size_t len = text_of(bump, html, text, most, &cut);

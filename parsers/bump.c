@@ -1,4 +1,5 @@
 #include "parsers/bump.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdalign.h>

@@ -45,19 +45,25 @@ struct bytes element_words(struct bump *bump, const struct html *html, const Gum
     return bytes_of(c.text, html_restore(html, c.text, c.len));
 }
 
+struct bytes element_next_word(struct bytes *words)
+{
+    size_t start = 0, end;
+
+    while (start < words->len && ascii_is_space(words->ptr[start]))
+        start++;
+    for (end = start; end < words->len && !ascii_is_space(words->ptr[end]);)
+        end++;
+    struct bytes word = bytes_of(words->ptr + start, end - start);
+    *words = bytes_of(words->ptr + end, words->len - end);
+    return word;
+}
+
 bool element_has_word(const GumboNode *element, const char *name, struct bytes word)
 {
     struct bytes rest = raw_attribute(element, name);
 
-    while (rest.len > 0) {
-        size_t len = 0;
-
-        while (len < rest.len && !ascii_is_space(rest.ptr[len]))
-            len++;
-        if (bytes_equal_nocase(bytes_of(rest.ptr, len), word))
+    while (rest.len > 0)
+        if (bytes_equal_nocase(element_next_word(&rest), word))
             return true;
-        len += len < rest.len;
-        rest = bytes_of(rest.ptr + len, rest.len - len);
-    }
     return false;
 }

@@ -25,6 +25,9 @@ struct bytes element_attribute(struct bump *bump, const struct html *html, const
 struct bytes element_words(struct bump *bump, const struct html *html, const GumboNode *element,
                            const char *name);
 
+/* Takes the first word off a list that white space parts; empty: there is none. */
+struct bytes element_next_word(struct bytes *words);
+
 /* Whether `word` is among the words of an attribute like rel or class (in any case). */
 bool element_has_word(const GumboNode *element, const char *name, struct bytes word);
 

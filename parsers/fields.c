@@ -37,6 +37,11 @@ enum field_kind field_kind(enum field field)
     return table[field].kind;
 }
 
+size_t field_most(enum field field)
+{
+    return table[field].most;
+}
+
 enum field field_of_name(struct bytes name)
 {
     unsigned field = 0;

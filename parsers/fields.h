@@ -72,6 +72,7 @@ field_set fields_of_body(void);
 
 const char *field_name(enum field field);
 enum field_kind field_kind(enum field field);
+size_t field_most(enum field field); /* bytes of all its values: more need not be made */
 
 /* The field of that name (exactly so), or FIELD_COUNT. */
 enum field field_of_name(struct bytes name);

@@ -175,15 +175,8 @@ static struct bytes next_key(struct head *h, struct bytes *names, struct bytes p
 {
     struct bytes key = {NULL, 0};
 
-    while (names->len > 0 && key.len == 0) {
-        size_t len = 0;
-
-        while (len < names->len && !ascii_is_space(names->ptr[len]))
-            len++;
-        key = key_in(h, bytes_of(names->ptr, len), prefix);
-        len += len < names->len;
-        *names = bytes_of(names->ptr + len, names->len - len);
-    }
+    while (names->len > 0 && key.len == 0)
+        key = key_in(h, element_next_word(names), prefix);
     return key;
 }
 

@@ -468,7 +468,8 @@ int prefix_read(struct source *source, bool all, char text[static TITLE_MAX],
 
     *ret = (struct prefix){.settled = false};
     fields_begin(&r.fields, fields);
-    size_t len = url_resolve(NULL, in->url, url);
+    /* A title needs none. */
+    size_t len = r.asked == FIELD_BIT(FIELD_TITLE) ? 0 : url_resolve(NULL, in->url, url);
     if (len == 0 || !url_split(bytes_of(url, len), &r.url))
         r.url = (struct url){0};
     int rc = all                          ? read_thoroughly(&r, ret)
