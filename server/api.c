@@ -69,6 +69,9 @@ static const struct route routes[] = {
     {"/healthz", false, "GET, HEAD", NULL, answer_health},
 };
 
+/* Where nobody is asked for a token: those who watch the daemon have none. */
+static const char *const open_paths[] = {"/healthz", "/readyz"};
+
 /* -- dispatch ---------------------------------------------------------------------------------- */
 
 static bool matches(const struct route *r, struct bytes path)
@@ -99,12 +102,25 @@ static bool allows(const char *methods, struct bytes method)
     return false;
 }
 
+static bool is_open(struct bytes path)
+{
+    for (size_t i = 0; i < sizeof open_paths / sizeof open_paths[0]; i++)
+        if (bytes_equal(path, bytes_cstr(open_paths[i])))
+            return true;
+    return false;
+}
+
+/* Who has no token does not learn either what there is. */
 static bool accepts(struct exchange *x, void *arg, struct problem *ret_problem)
 {
     const struct api *api = arg;
     const struct route *r = route_of(exchange_path(x));
     char quoted[PROBLEM_QUOTE_SIZE];
+    struct account *account;
 
+    if (!is_open(exchange_path(x)) &&
+        !access_check(api->access, exchange_header(x, "Authorization"), &account, ret_problem))
+        return false;
     if (!r) {
         problem_set(ret_problem, PROBLEM_NOT_FOUND, NULL,
                     "There is nothing at %s; POST /v1/scrape takes a batch of URLs, GET /healthz "

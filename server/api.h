@@ -4,11 +4,13 @@
 #ifndef SKIMD_SERVER_API_H
 #define SKIMD_SERVER_API_H
 
+#include "server/access.h"
 #include "server/batch.h"
 #include "server/http.h"
 
 struct api {
     struct batches *batches;
+    struct access *access;
     bool draining; /* new batches are refused with 503 */
 };
 

@@ -31,6 +31,8 @@ enum { MAX_WORKERS = 256, DAY_MS = 86400000, HOUR_MS = 3600000 };
 #define SPECIAL(name_, argument_, kind_, field, initially, words)                                  \
     {.name = name_, .argument = argument_, .kind = kind_, AT(field), .initial = initially,         \
      .help = words}
+#define SECRET(name_, field, words)                                                                \
+    {.name = name_, .kind = VALUE_SECRET, AT(field), .help = words}
 #define LIST(name_, argument_, kind_, field, words)                                                \
     {.name = name_, .argument = argument_, .kind = kind_, AT(field),                               \
      .count = offsetof(struct config, field##_count), .help = words}
@@ -87,9 +89,11 @@ static const struct option_spec options[] = {
            "time that running batches have to end after SIGTERM"),
     NUMBER("slow-callback-ms", slow_callback_ms, 0, HOUR_MS, "100",
            "a warning is logged when something keeps the event loop for longer; 0: never"),
+    SPECIAL("token-file", "FILE", VALUE_FILE, token_file, NULL,
+            "bearer tokens that callers must have one of, one a line; read again at SIGHUP"),
+    SECRET("token", token, "one more such token; in the environment only"),
     FLAG("insecure-no-auth", insecure_no_auth,
-         "allow a listen address that other machines can reach, although nothing asks callers who "
-         "they are"),
+         "without tokens, allow a listen address that other machines can reach"),
     CHOICE("log", "FORMAT", log_format, NULL,
            "text or json, on standard error [text on a terminal, else json]",
            [LOG_FORMAT_TEXT] = "text", [LOG_FORMAT_JSON] = "json"),
@@ -138,6 +142,11 @@ static int read_arguments(struct config *config, int argc, char **argv, bool see
             return config_refuse(message, "skimd: %s: no such option; skimd --help lists them",
                                  problem_quote(quoted, bytes_of(argv[i], name.len + 2)));
         snprintf(source, sizeof source, "--%s", option->name);
+        if (option->kind == VALUE_SECRET)
+            return config_refuse(message,
+                                 "skimd: %s: everyone on this machine could read it there; use "
+                                 "--token-file, or SKIMD_TOKEN in the environment",
+                                 source);
         if (!option->argument && value.ptr)
             return config_refuse(message, "skimd: %s takes no value", source);
         if (!option->argument)
@@ -224,6 +233,11 @@ static bool listens_on_loopback(const struct config *config)
            (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) && v6.sin6_addr.s6_addr[12] == IN_LOOPBACKNET);
 }
 
+static bool asks_for_tokens(const struct config *config)
+{
+    return config->token_file || config->token;
+}
+
 int config_parse(struct config *ret, int argc, char **argv, char **envp,
                  char message[static CONFIG_MESSAGE_SIZE])
 {
@@ -237,11 +251,11 @@ int config_parse(struct config *ret, int argc, char **argv, char **envp,
     if (error == 0 && config.action == CONFIG_RUN)
         error = read_environment(&config, envp, seen, message);
     if (error == 0 && config.action == CONFIG_RUN && !listens_on_loopback(&config) &&
-        !config.insecure_no_auth)
+        !asks_for_tokens(&config) && !config.insecure_no_auth)
         error = config_refuse(
             message, "skimd: --listen: other machines could reach this address and nothing asks "
-                     "callers who they are; listen on 127.0.0.1 or [::1], or add "
-                     "--insecure-no-auth");
+                     "callers who they are; give it a --token-file, listen on 127.0.0.1 or [::1], "
+                     "or add --insecure-no-auth");
     if (error < 0) {
         config_free(&config);
         return error;
@@ -294,10 +308,13 @@ void config_help(struct buffer *out)
                      "Defaults stand in brackets.\n\n");
     for (size_t i = 0; i < OPTIONS; i++) {
         const struct option_spec *option = &options[i];
-        char head[HELP_COLUMN + 1], text[256];
+        char head[HELP_COLUMN + 1] = "  ", text[256];
 
-        snprintf(head, sizeof head, "  --%s%s%s", option->name, option->argument ? " " : "",
-                 option->argument ? option->argument : "");
+        if (option->kind == VALUE_SECRET)
+            environment_name(head + 2, sizeof head - 2, option->name);
+        else
+            snprintf(head, sizeof head, "  --%s%s%s", option->name, option->argument ? " " : "",
+                     option->argument ? option->argument : "");
         buffer_printf(out, "%-*s", HELP_COLUMN, head);
         if (option->initial)
             snprintf(text, sizeof text, "%s [%s]", option->help, option->initial);

@@ -26,6 +26,8 @@ struct config {
     struct sockaddr_storage listen;
     socklen_t listen_len;
     bool insecure_no_auth;
+    const char *token_file; /* bearer tokens, one a line; NULL: none */
+    const char *token;      /* one more; NULL: none */
 
     uint64_t workers;
     uint64_t concurrency;

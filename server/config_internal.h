@@ -16,6 +16,7 @@ enum value_kind {
     VALUE_AGENT,   /* a text that can be sent as a User-Agent */
     VALUE_FILE,    /* a text that is not empty */
     VALUE_PROXY,   /* a text that is a proxy's URL */
+    VALUE_SECRET,  /* a bearer token; only in the environment, which others cannot list */
     /* Repeatable, and a list with commas: */
     VALUE_NETS,    /* an array of struct net */
     VALUE_PORTS,   /* an array of uint16_t */

@@ -1,6 +1,7 @@
 #include "server/config_internal.h"
 #include "server/endpoint.h"
 #include "server/problem.h"
+#include "server/token.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -144,6 +145,14 @@ static int set_proxy(struct config *config, const struct setting *s)
     return set_text(config, s);
 }
 
+/* What is refused is not shown here either. */
+static int set_secret(struct config *config, const struct setting *s)
+{
+    if (!token_valid(s->value))
+        return config_refuse(s->message, "skimd: %s: not a token: " TOKEN_RULE, s->source);
+    return set_text(config, s);
+}
+
 /* -- lists ------------------------------------------------------------------------------------- */
 
 static int refuse_memory(const struct setting *s)
@@ -259,6 +268,8 @@ int config_set_value(struct config *config, const struct setting *s)
         return set_text(config, s);
     case VALUE_PROXY:
         return set_proxy(config, s);
+    case VALUE_SECRET:
+        return set_secret(config, s);
     case VALUE_NETS:
         return add_each(config, s, add_net);
     case VALUE_PORTS:

@@ -215,8 +215,8 @@ void exchange_refuse(struct exchange *x, const struct problem *problem)
         snprintf(retry_after, sizeof retry_after, "%u", problem->retry_after_s);
         fields[count++] = (struct http_field){"Retry-After", retry_after};
     }
-    if (problem->kind == PROBLEM_UNAUTHORIZED) /* RFC 9110 section 15.5.2 demands it */
-        fields[count++] = (struct http_field){"WWW-Authenticate", "Bearer"};
+    if (problem->challenge) /* RFC 9110 section 15.5.2 demands it of a 401 */
+        fields[count++] = (struct http_field){"WWW-Authenticate", problem->challenge};
     problem_write(&body, problem);
     exchange_respond(x, problem->status, PROBLEM_CONTENT_TYPE, fields, &body);
 }

@@ -5,7 +5,7 @@
  *
  *     server/serve.c     the daemon's life: start, serve, drain
  *     server/http.h      requests in, answers out (libmicrohttpd)
- *     server/api.c       which path does what
+ *     server/api.c       which path does what            server/access.h    and who may call it
  *     server/batch.c     the main job; server/item.c is one URL of it: fetch, parse_page, emit
  *     server/stream.h    records to a client, as fast as it reads
  *     server/intake.h    request bodies to lists of URLs
@@ -23,6 +23,7 @@
 #include "core/base/clock.h"
 #include "core/base/heap.h"
 #include "parsers/parse_page.h"
+#include "server/access.h"
 #include "server/config.h"
 #include "server/log.h"
 #include "server/report.h"
@@ -53,6 +54,7 @@ static void take_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -70,8 +72,34 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static int run(const struct config *config)
+/*
+ * The tokens that callers need; NULL, and a line on standard error, when they are not to be had.
+ * That of the environment is wiped out there, too: /proc/PID/environ shows what it holds today.
+ */
+static struct access *read_tokens(struct config *config)
 {
+    char message[ACCESS_MESSAGE_SIZE];
+    struct access *access = NULL;
+
+    if (access_new(
+            &(struct access_options){.token_file = config->token_file, .token = config->token},
+            &access, message) < 0)
+        fprintf(stderr, "skimd: %s\n", message);
+    if (config->token) {
+        char *text = getenv("SKIMD_TOKEN");
+        if (text)
+            explicit_bzero(text, strlen(text));
+        config->token = NULL;
+    }
+    return access;
+}
+
+static int run(struct config *config)
+{
+    struct access *access = read_tokens(config);
+
+    if (!access)
+        return EXIT_USAGE;
     log_open(STDERR_FILENO, config->log_format, config->log_level);
     take_signals();
     heap_configure();
@@ -83,11 +111,12 @@ static int run(const struct config *config)
         .hooks = report_hooks(),
     });
 
-    future *served = serve(config);
+    future *served = serve(config, access);
     future_wait(served, CLOCK_NEVER);
     int status = future_ok(served) ? EXIT_SUCCESS : EXIT_FAILURE;
     future_drop(served);
     async_stop();
+    access_free(access);
     return status;
 }
 

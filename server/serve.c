@@ -81,6 +81,10 @@ static void on_signal(void *arg, int fd, uint32_t events)
         report_tasks();
         return;
     }
+    if (info.ssi_signo == SIGHUP) {
+        access_reload(d->api.access);
+        return;
+    }
     log_info("stopping", log_text("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"),
              log_unsigned("exchanges", http_exchanges(d->http)));
     if (d->stop) {
@@ -126,6 +130,7 @@ static bool watch_signals(struct daemon *d)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
     d->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return d->signals >= 0 && loop_watch(d->signals, EPOLLIN, on_signal, d) == 0;
@@ -282,7 +287,7 @@ static void serve_drop(void *frame)
 
 TASK(serve_task, ON_LOOP, sizeof(struct daemon *), .step = serve_step, .drop = serve_drop);
 
-future *serve(const struct config *config)
+future *serve(const struct config *config, struct access *access)
 {
     struct daemon *d = calloc(1, sizeof *d);
 
@@ -294,5 +299,6 @@ future *serve(const struct config *config)
     d->batches.config = config;
     list_init(&d->batches.running);
     d->api.batches = &d->batches;
+    d->api.access = access;
     return task_start(&serve_task, &d);
 }

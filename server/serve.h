@@ -3,6 +3,7 @@
 #define SKIMD_SERVER_SERVE_H
 
 #include "core/async/future.h"
+#include "server/access.h"
 #include "server/config.h"
 
 /*
@@ -10,8 +11,11 @@
  * finish for grace_ms, gives back what is left. Ok when all of that is done; failed with a negative
  * errno, and the reason logged, when the daemon cannot start.
  *
- * SIGTERM and SIGINT must be blocked in every thread. `config` must outlive the future.
+ * SIGHUP reads the token file once more.
+ *
+ * SIGTERM, SIGINT, SIGHUP and SIGUSR1 must be blocked in every thread. `config` and `access` must
+ * outlive the runtime.
  */
-future *serve(const struct config *config);
+future *serve(const struct config *config, struct access *access);
 
 #endif

@@ -71,6 +71,8 @@
     X(options)                                                                                     \
     X(intake)                                                                                      \
     X(problem)                                                                                     \
+    X(token)                                                                                       \
+    X(access)                                                                                      \
     X(record)                                                                                      \
     X(http)                                                                                        \
     X(http_limits)                                                                                 \

@@ -47,6 +47,15 @@ static struct config parsed(const char *const *words, const char *const *environ
     return config;
 }
 
+/* What is said of a command line that is wrong. */
+static const char *message_of(const char *const *words)
+{
+    struct config config;
+
+    ck_assert_int_eq(parse(&config, words, NULL, message), -EINVAL);
+    return message;
+}
+
 START_TEST(the_defaults_are_those_of_the_api)
 {
     struct config config = parsed(NO_WORDS, NULL);
@@ -255,6 +264,27 @@ START_TEST(an_address_that_others_can_reach_needs_a_word)
 
     config = parsed(WORDS("--listen", open_addresses[_i], "--insecure-no-auth"), NULL);
     ck_assert(config.insecure_no_auth);
+
+    /* Whoever asks for tokens may. */
+    ck_assert_ptr_nonnull(
+        strstr(message_of(WORDS("--listen", open_addresses[_i])), "--token-file"));
+    parsed(WORDS("--listen", open_addresses[_i], "--token-file=tokens"), NULL);
+    parsed(WORDS("--listen", open_addresses[_i]),
+           (const char *const[]){"SKIMD_TOKEN=0123456789abcdef", NULL});
+}
+END_TEST
+
+START_TEST(a_token_stands_in_the_environment_only_and_is_never_shown)
+{
+    static const char *const environment[] = {"SKIMD_TOKEN=tooshort", NULL};
+    struct config config;
+
+    ck_assert_str_eq(message_of(WORDS("--token=0123456789abcdef")),
+                     "skimd: --token: everyone on this machine could read it there; use "
+                     "--token-file, or SKIMD_TOKEN in the environment");
+    ck_assert_int_eq(parse(&config, NO_WORDS, environment, message), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(message, "skimd: SKIMD_TOKEN: not a token: 16 to 512 "));
+    ck_assert_ptr_null(strstr(message, "tooshort"));
 }
 END_TEST
 
@@ -308,7 +338,7 @@ static const struct {
      "skimd: --deny-net: \"10.0.0.1/8\" is not a network such as 10.0.0.0/8 or fd00::/8, no bit "
      "set behind the prefix"},
     {{"--ca-file="}, "skimd: --ca-file: \"\" is not the name of a file"},
-    {{"--token-file=x"}, "skimd: \"--token-file\": no such option; skimd --help lists them"},
+    {{"--tokens=x"}, "skimd: \"--tokens\": no such option; skimd --help lists them"},
     {{"--worker", "1"}, "skimd: \"--worker\": no such option; skimd --help lists them"},
     {{"urls.txt"}, "skimd: \"urls.txt\": not an option; skimd --help lists them"},
     {{"-w"}, "skimd: \"-w\": not an option; skimd --help lists them"},
@@ -459,6 +489,7 @@ START_TEST(help_names_every_option_within_80_columns)
                                         "max-body-bytes",
                                         "grace-ms",
                                         "header-timeout-ms",
+                                        "token-file",
                                         "insecure-no-auth",
                                         "log",
                                         "log-level",
@@ -480,6 +511,7 @@ START_TEST(help_names_every_option_within_80_columns)
         snprintf(option, sizeof option, "\n  --%s ", names[i]);
         ck_assert_msg(strstr(help.ptr, option) != NULL, "%s", option);
     }
+    ck_assert_ptr_nonnull(strstr(help.ptr, "\n  SKIMD_TOKEN "));
     ck_assert_ptr_nonnull(strstr(help.ptr, "[127.0.0.1:8080]"));
     buffer_free(&help);
 }
@@ -508,6 +540,7 @@ Suite *suite_config(void)
     tcase_add_test(tests, an_ipv6_address_stands_in_brackets);
     tcase_add_loop_test(tests, an_address_that_others_can_reach_needs_a_word, 0,
                         sizeof open_addresses / sizeof open_addresses[0]);
+    tcase_add_test(tests, a_token_stands_in_the_environment_only_and_is_never_shown);
     tcase_add_test(tests, the_whole_loopback_network_needs_no_word);
     tcase_add_test(tests, a_flag_can_be_turned_on_by_the_environment);
     tcase_add_loop_test(tests, a_mistake_is_named_with_what_would_be_right, 0,
