@@ -2,6 +2,7 @@
 
 #include "server/hosts.h"
 #include "server/problem.h"
+#include "server/quota.h"
 
 enum { RETRY_AFTER_DRAIN_S = 5 };
 
@@ -12,6 +13,13 @@ struct route {
     bool (*accepts)(const struct api *api, struct exchange *x, struct problem *ret_problem);
     void (*handle)(struct api *api, struct exchange *x);
 };
+
+/* Whose request it is; false, and a 401, when it is nobody's. */
+static bool account_of(const struct api *api, const struct exchange *x, struct account **ret,
+                       struct problem *ret_problem)
+{
+    return access_check(api->access, exchange_header(x, "Authorization"), ret, ret_problem);
+}
 
 /* -- routes ------------------------------------------------------------------------------------ */
 
@@ -27,6 +35,7 @@ static bool accepts_batches(const struct api *api, struct exchange *x, struct pr
 {
     struct bytes coding = exchange_header(x, "Content-Encoding");
     char quoted[PROBLEM_QUOTE_SIZE];
+    struct account *account;
 
     if (api->draining) {
         problem_set(ret_problem, PROBLEM_SHUTTING_DOWN, NULL,
@@ -40,12 +49,20 @@ static bool accepts_batches(const struct api *api, struct exchange *x, struct pr
                     problem_quote(quoted, coding));
         return false;
     }
-    return true;
+    return account_of(api, x, &account, ret_problem) &&
+           quota_allows_batch(api->batches, account, ret_problem);
 }
 
 static void scrape(struct api *api, struct exchange *x)
 {
-    batch_start(api->batches, x);
+    struct account *account;
+    struct problem problem;
+
+    /* While the body came, the token may have been taken away. */
+    if (account_of(api, x, &account, &problem))
+        batch_start(api->batches, x, account);
+    else
+        exchange_refuse(x, &problem);
 }
 
 static void answer_host(struct api *api, struct exchange *x)
@@ -118,8 +135,7 @@ static bool accepts(struct exchange *x, void *arg, struct problem *ret_problem)
     char quoted[PROBLEM_QUOTE_SIZE];
     struct account *account;
 
-    if (!is_open(exchange_path(x)) &&
-        !access_check(api->access, exchange_header(x, "Authorization"), &account, ret_problem))
+    if (!is_open(exchange_path(x)) && !account_of(api, x, &account, ret_problem))
         return false;
     if (!r) {
         problem_set(ret_problem, PROBLEM_NOT_FOUND, NULL,

@@ -6,6 +6,7 @@
 #include "server/batch_internal.h"
 #include "server/log.h"
 #include "server/problem.h"
+#include "server/quota.h"
 #include "server/record.h"
 
 #include <errno.h>
@@ -264,11 +265,23 @@ static void log_end(const struct batch *b)
 
 static void batch_free(struct batch *b)
 {
+    account_unref(b->account);
     twins_free(&b->twins);
     plan_free(&b->plan);
     url_list_free(&b->urls);
     options_free(&b->options);
     free(b);
+}
+
+/* False, and the client has its answer, when its token has too many URLs under way. */
+static bool is_within_quota(struct batch *b)
+{
+    struct problem problem;
+
+    if (quota_allows_urls(b, &problem))
+        return true;
+    refuse(b->x, &problem);
+    return false;
 }
 
 struct batch_frame {
@@ -288,7 +301,7 @@ static int batch_step(task *t, void *frame)
         refuse(b->x, future_value(s->read));
         return TASK_FINISHED;
     }
-    if (!begin(b))
+    if (!is_within_quota(b) || !begin(b))
         return TASK_FINISHED;
     AWAIT(t, s->fed, feed(b));
     AWAIT(t, s->ended, scope_close(b->scope));
@@ -317,7 +330,7 @@ static void batch_drop(void *frame)
 TASK(batch_task, ON_LOOP, sizeof(struct batch_frame), .step = batch_step, .drop = batch_drop,
      .catches_cancel = true);
 
-void batch_start(struct batches *all, struct exchange *x)
+void batch_start(struct batches *all, struct exchange *x, struct account *account)
 {
     struct batch *b = calloc(1, sizeof *b);
     struct problem problem;
@@ -327,11 +340,13 @@ void batch_start(struct batches *all, struct exchange *x)
         return;
     }
     b->all = all;
+    b->account = account_ref(account);
     b->number = ++all->started;
     b->x = x;
     b->started_ns = clock_now_ns();
     options_init(&b->options, all->config);
-    if (options_from_query(&b->options, all->config, exchange_query(x), &problem) < 0) {
+    if (!quota_allows_batch(all, account, &problem) ||
+        options_from_query(&b->options, all->config, exchange_query(x), &problem) < 0) {
         refuse(x, &problem);
         batch_free(b);
         return;

@@ -12,6 +12,7 @@
 #include "core/async/scope.h"
 #include "core/base/list.h"
 #include "core/fetch/fetch.h"
+#include "server/access.h"
 #include "server/config.h"
 #include "server/http.h"
 
@@ -24,9 +25,11 @@ struct batches {
     uint64_t started;    /* so many so far */
 };
 
-/* Answers `x` (POST /v1/scrape, body complete): with a problem, or with the stream of its records.
+/*
+ * Answers `x` (POST /v1/scrape, body complete): with a problem, or with the stream of its records.
+ * It counts for `account` (NULL: for nobody) until it has ended.
  */
-void batch_start(struct batches *all, struct exchange *x);
+void batch_start(struct batches *all, struct exchange *x, struct account *account);
 
 /* Gives back what is under way: items that have no record yet get one that says so. */
 void batches_shut_down(struct batches *all);

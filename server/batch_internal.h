@@ -10,8 +10,9 @@
 
 struct batch {
     struct batches *all;
-    struct list link;   /* in all->running */
-    struct exchange *x; /* until the answer begins */
+    struct list link;        /* in all->running */
+    struct account *account; /* a reference; NULL: nobody's */
+    struct exchange *x;      /* until the answer begins */
     struct batch_options options;
     struct fetch_options fetch;
     struct robots_policy robots;

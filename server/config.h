@@ -28,6 +28,8 @@ struct config {
     bool insecure_no_auth;
     const char *token_file; /* bearer tokens, one a line; NULL: none */
     const char *token;      /* one more; NULL: none */
+    uint64_t token_batches; /* that one token may have under way; 0: any number */
+    uint64_t token_urls;    /* of these batches together */
 
     uint64_t workers;
     uint64_t concurrency;

@@ -73,6 +73,7 @@
     X(problem)                                                                                     \
     X(token)                                                                                       \
     X(access)                                                                                      \
+    X(quota)                                                                                       \
     X(record)                                                                                      \
     X(http)                                                                                        \
     X(http_limits)                                                                                 \

@@ -87,6 +87,8 @@ START_TEST(the_defaults_are_those_of_the_api)
     ck_assert_ptr_null(config.dns_servers);
     ck_assert_int_eq(config.log_level, LOG_LEVEL_INFO);
     ck_assert(!config.insecure_no_auth);
+    ck_assert_uint_eq(config.token_batches, 256);
+    ck_assert_uint_eq(config.token_urls, 2000000);
     ck_assert(!config.allow_insecure);
     ck_assert(!config.robots);
     ck_assert(config.early_stop);
@@ -490,6 +492,8 @@ START_TEST(help_names_every_option_within_80_columns)
                                         "grace-ms",
                                         "header-timeout-ms",
                                         "token-file",
+                                        "token-batches",
+                                        "token-urls",
                                         "insecure-no-auth",
                                         "log",
                                         "log-level",
