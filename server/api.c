@@ -135,6 +135,8 @@ static bool accepts(struct exchange *x, void *arg, struct problem *ret_problem)
     char quoted[PROBLEM_QUOTE_SIZE];
     struct account *account;
 
+    if (cors_is_preflight(&api->cors, x)) /* browsers send no token with it */
+        return true;
     if (!is_open(exchange_path(x)) && !account_of(api, x, &account, ret_problem))
         return false;
     if (!r) {
@@ -155,10 +157,24 @@ static bool accepts(struct exchange *x, void *arg, struct problem *ret_problem)
 
 static void handle(struct exchange *x, void *arg)
 {
-    route_of(exchange_path(x))->handle(arg, x);
+    struct api *api = arg;
+
+    if (cors_is_preflight(&api->cors, x))
+        exchange_respond(x, 204, NULL, cors_preflight_fields, &(struct buffer){0});
+    else
+        route_of(exchange_path(x))->handle(api, x);
+}
+
+static size_t fields(const struct exchange *x, void *arg,
+                     struct http_field ret[static HTTP_FIELDS_MOST])
+{
+    const struct api *api = arg;
+
+    return cors_fields(&api->cors, exchange_header(x, "Origin"), ret);
 }
 
 struct http_application api_application(struct api *api)
 {
-    return (struct http_application){.accepts = accepts, .handle = handle, .arg = api};
+    return (struct http_application){
+        .accepts = accepts, .handle = handle, .fields = fields, .arg = api};
 }

@@ -6,11 +6,13 @@
 
 #include "server/access.h"
 #include "server/batch.h"
+#include "server/cors.h"
 #include "server/http.h"
 
 struct api {
     struct batches *batches;
     struct access *access;
+    struct cors cors;
     bool draining; /* new batches are refused with 503 */
 };
 

@@ -96,6 +96,8 @@ static const struct option_spec options[] = {
            "batches that one token may have under way; more is answered 429; 0: any number"),
     NUMBER("token-urls", token_urls, 0, 1000000000, "2000000",
            "URLs without a record in these batches together; 0: any number"),
+    LIST("cors-origin", "ORIGIN", VALUE_ORIGINS, cors_origin,
+         "let web pages of this origin use the API from browsers; *: all (repeatable)"),
     FLAG("insecure-no-auth", insecure_no_auth,
          "without tokens, allow a listen address that other machines can reach"),
     CHOICE("log", "FORMAT", log_format, NULL,
@@ -270,6 +272,11 @@ int config_parse(struct config *ret, int argc, char **argv, char **envp,
 
 void config_free(struct config *config)
 {
+    for (size_t i = 0; i < config->cors_origin_count; i++)
+        free(config->cors_origin[i]);
+    free(config->cors_origin);
+    config->cors_origin = NULL;
+    config->cors_origin_count = 0;
     free(config->allow_net);
     free(config->deny_net);
     free(config->allow_port);

@@ -1,4 +1,5 @@
 #include "server/config_internal.h"
+#include "server/cors.h"
 #include "server/endpoint.h"
 #include "server/problem.h"
 #include "server/token.h"
@@ -206,6 +207,21 @@ static int add_port(struct config *config, const struct setting *s)
     return append(config, s, &(uint16_t){(uint16_t)number}, sizeof(uint16_t));
 }
 
+static int add_origin(struct config *config, const struct setting *s)
+{
+    if (!cors_origin_valid(s->value))
+        return refuse_value(s, "* or an origin such as https://app.example or "
+                               "http://localhost:3000, in lower case and without a path");
+
+    char *origin = strndup(s->value.ptr, s->value.len);
+    if (!origin)
+        return refuse_memory(s);
+    int rc = append(config, s, &origin, sizeof origin);
+    if (rc < 0)
+        free(origin);
+    return rc;
+}
+
 static int add_server(struct config *config, const struct setting *s)
 {
     enum { DNS_PORT = 53 };
@@ -274,6 +290,8 @@ int config_set_value(struct config *config, const struct setting *s)
         return add_each(config, s, add_net);
     case VALUE_PORTS:
         return add_each(config, s, add_port);
+    case VALUE_ORIGINS:
+        return add_each(config, s, add_origin);
     case VALUE_SERVERS:
         return add_each(config, s, add_server);
     case VALUE_ACTION:

@@ -88,6 +88,17 @@ void exchange_completed(struct exchange *x)
 
 /* -- the request ------------------------------------------------------------------------------- */
 
+/* A body that means nothing: small, as everyone may send one, and it waits in memory. */
+enum { UNREAD_BODY_MOST = 64 << 10 };
+
+/* How large the body may be. Only those of POST are read by anybody. */
+static size_t body_limit(const struct exchange *x)
+{
+    size_t most = x->server->options.max_body_bytes;
+
+    return strcmp(x->method, "POST") == 0 || most < UNREAD_BODY_MOST ? most : UNREAD_BODY_MOST;
+}
+
 /* Asks the rules of HTTP, the application and the limits, in this order. */
 static bool is_acceptable(struct exchange *x, struct bytes method, const struct http_head *head,
                           bool *ret_sound, struct problem *ret_problem)
@@ -104,9 +115,9 @@ static bool is_acceptable(struct exchange *x, struct bytes method, const struct 
     memcpy(x->method, method.ptr, method.len);
     if (!s->application.accepts(x, s->application.arg, ret_problem))
         return false;
-    if (head->content_length > s->options.max_body_bytes) {
+    if (head->content_length > body_limit(x)) {
         problem_set(ret_problem, PROBLEM_BODY_TOO_LARGE, NULL, "The body is larger than %zu bytes.",
-                    s->options.max_body_bytes);
+                    body_limit(x));
         return false;
     }
     return true;
@@ -137,7 +148,7 @@ bool exchange_begin(struct exchange *x, struct bytes method, const struct http_h
 bool exchange_body(struct exchange *x, struct bytes piece)
 {
     struct problem problem;
-    size_t limit = x->server->options.max_body_bytes;
+    size_t limit = body_limit(x);
 
     http_deadline_progress(&x->connection->deadline);
     if (piece.len <= limit - x->body.len) {

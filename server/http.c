@@ -271,12 +271,25 @@ static bool may_keep_alive(const struct exchange *x)
            strcmp(x->method, "HEAD") == 0;
 }
 
+/* Adds what the application wants every answer to have. */
+static bool add_fields(const struct exchange *x, struct MHD_Response *response)
+{
+    const struct http_application *application = &x->server->application;
+    struct http_field fields[HTTP_FIELDS_MOST];
+    size_t count = application->fields ? application->fields(x, application->arg, fields) : 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (!add_field(response, fields[i].name, fields[i].value))
+            return false;
+    return true;
+}
+
 /* Adds what every answer has. `complete`: so far nothing has failed. */
 static int set_response(struct exchange *x, int status, const char *content_type,
                         struct MHD_Response *response, bool complete)
 {
-    if (complete && add_field(response, "Content-Type", content_type) &&
-        add_field(response, "X-Content-Type-Options", "nosniff") &&
+    if (complete && (!content_type || add_field(response, "Content-Type", content_type)) &&
+        add_field(response, "X-Content-Type-Options", "nosniff") && add_fields(x, response) &&
         (may_keep_alive(x) || add_field(response, "Connection", "close"))) {
         x->response = response;
         x->status = status;

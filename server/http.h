@@ -29,10 +29,16 @@ struct http_options {
     unsigned send_timeout_ms;   /* without the client taking a byte of an answer whose end is known:
                                    a whole one, or a stream after exchange_end() */
     unsigned idle_timeout_ms;   /* between requests */
-    size_t max_body_bytes;      /* more: 413 and close, for any request */
+    size_t max_body_bytes;      /* of a POST; more: 413 and close. Others: 64 KiB */
     size_t stream_high_water;   /* bytes of a stream that may wait to be sent before
                                    exchange_room() holds */
 };
+
+struct http_field {
+    const char *name, *value;
+};
+
+enum { HTTP_FIELDS_MOST = 4 };
 
 /*
  * What the server asks of the application for each request whose head and body are in. It answers
@@ -42,10 +48,15 @@ struct http_options {
  * 413...) by filling `ret_problem` and returning false; then the problem is the answer and the
  * connection is closed if there is a body under way. Refusals that need the `Allow` header set
  * problem->allow (see problem.h). It must not answer.
+ *
+ * `fields` (NULL: none) is asked of every answer for fields that go with it, refusals included;
+ * how many it wrote is what it returns, and what they point to must live as long as the exchange.
  */
 struct http_application {
     bool (*accepts)(struct exchange *x, void *arg, struct problem *ret_problem);
     void (*handle)(struct exchange *x, void *arg);
+    size_t (*fields)(const struct exchange *x, void *arg,
+                     struct http_field ret[static HTTP_FIELDS_MOST]);
     void *arg;
 };
 
@@ -94,12 +105,9 @@ struct buffer exchange_take_body(struct exchange *x);
 
 /* -- the answer: exactly one of the two -------------------------------------------------------- */
 
-struct http_field {
-    const char *name, *value;
-};
-
 /*
- * A whole answer. Consumes `body`. `fields` (may be NULL) ends with {NULL, NULL}; copied.
+ * A whole answer; `content_type` is NULL where there is no body (204). Consumes `body`. `fields`
+ * (may be NULL) ends with {NULL, NULL}; copied.
  * Afterwards x must not be used any more. Where memory is exhausted the connection is closed.
  */
 void exchange_respond(struct exchange *x, int status, const char *content_type,

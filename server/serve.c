@@ -300,5 +300,6 @@ future *serve(const struct config *config, struct access *access)
     list_init(&d->batches.running);
     d->api.batches = &d->batches;
     d->api.access = access;
+    d->api.cors = (struct cors){config->cors_origin, config->cors_origin_count};
     return task_start(&serve_task, &d);
 }

@@ -74,6 +74,7 @@
     X(token)                                                                                       \
     X(access)                                                                                      \
     X(quota)                                                                                       \
+    X(cors)                                                                                        \
     X(record)                                                                                      \
     X(http)                                                                                        \
     X(http_limits)                                                                                 \

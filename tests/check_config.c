@@ -171,6 +171,20 @@ START_TEST(ports_repeat_and_have_commas)
 }
 END_TEST
 
+START_TEST(origins_repeat_and_have_commas)
+{
+    struct config config =
+        parsed(WORDS("--cors-origin=https://a.example, *", "--cors-origin", "http://b:1"), NULL);
+
+    ck_assert_uint_eq(config.cors_origin_count, 3);
+    ck_assert_str_eq(config.cors_origin[0], "https://a.example");
+    ck_assert_str_eq(config.cors_origin[1], "*");
+    ck_assert_str_eq(config.cors_origin[2], "http://b:1");
+    config_free(&config);
+    ck_assert_uint_eq(config.cors_origin_count, 0);
+}
+END_TEST
+
 START_TEST(name_servers_are_one_text_in_which_each_has_its_port)
 {
     static const char *const environment[] = {"SKIMD_DNS_SERVER=192.0.2.1, [::1]", NULL};
@@ -355,6 +369,9 @@ static const struct {
     {{"--allow-net="},
      "skimd: --allow-net: \"\" is not a network such as "
      "10.0.0.0/8 or fd00::/8, no bit set behind the prefix"},
+    {{"--cors-origin=*,https://a.example/"},
+     "skimd: --cors-origin: \"https://a.example/\" is not * or an origin such as "
+     "https://app.example or http://localhost:3000, in lower case and without a path"},
     /* A good one before a bad one is freed. */
     {{"--allow-net=10.0.0.0/8", "--allow-net=x"},
      "skimd: --allow-net: \"x\" is not a network such as 10.0.0.0/8 or fd00::/8, no bit set "
@@ -494,6 +511,7 @@ START_TEST(help_names_every_option_within_80_columns)
                                         "token-file",
                                         "token-batches",
                                         "token-urls",
+                                        "cors-origin",
                                         "insecure-no-auth",
                                         "log",
                                         "log-level",
@@ -532,6 +550,7 @@ Suite *suite_config(void)
     tcase_add_test(tests, networks_repeat_on_the_command_line_and_have_commas_in_the_environment);
     tcase_add_test(tests, denied_networks_are_a_list_of_their_own);
     tcase_add_test(tests, ports_repeat_and_have_commas);
+    tcase_add_test(tests, origins_repeat_and_have_commas);
     tcase_add_test(tests, name_servers_are_one_text_in_which_each_has_its_port);
     tcase_add_loop_test(tests, a_name_server_is_an_address, 0,
                         sizeof bad_servers / sizeof bad_servers[0]);
