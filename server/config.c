@@ -96,6 +96,9 @@ static const struct option_spec options[] = {
            "batches that one token may have under way; more is answered 429; 0: any number"),
     NUMBER("token-urls", token_urls, 0, 1000000000, "2000000",
            "URLs without a record in these batches together; 0: any number"),
+    SPECIAL("tls-cert", "FILE", VALUE_FILE, tls_cert, NULL,
+            "answer over TLS, with this certificate and those that lead to its authority's (PEM)"),
+    SPECIAL("tls-key", "FILE", VALUE_FILE, tls_key, NULL, "the key of --tls-cert (PEM)"),
     LIST("cors-origin", "ORIGIN", VALUE_ORIGINS, cors_origin,
          "let web pages of this origin use the API from browsers; *: all (repeatable)"),
     FLAG("insecure-no-auth", insecure_no_auth,
@@ -256,6 +259,10 @@ int config_parse(struct config *ret, int argc, char **argv, char **envp,
 
     if (error == 0 && config.action == CONFIG_RUN)
         error = read_environment(&config, envp, seen, message);
+    if (error == 0 && config.action == CONFIG_RUN && !config.tls_cert != !config.tls_key)
+        error = config_refuse(message, "skimd: %s needs %s",
+                              config.tls_cert ? "--tls-cert" : "--tls-key",
+                              config.tls_cert ? "--tls-key" : "--tls-cert");
     if (error == 0 && config.action == CONFIG_RUN && !listens_on_loopback(&config) &&
         !asks_for_tokens(&config) && !config.insecure_no_auth)
         error = config_refuse(

@@ -31,7 +31,8 @@ struct config {
     uint64_t token_batches; /* that one token may have under way; 0: any number */
     uint64_t token_urls;    /* of these batches together */
 
-    char **cors_origin; /* owned, and so is each */
+    const char *tls_cert, *tls_key; /* PEM files; both or neither */
+    char **cors_origin;             /* owned, and so is each */
     size_t cors_origin_count;
 
     uint64_t workers;

@@ -28,7 +28,7 @@ int file_read(const char *path, size_t most, struct buffer *ret)
     if (fd < 0)
         return -errno;
     /* All the room at once: a buffer that moves leaves what it held behind. */
-    rc = buffer_reserve(&content, most + 1) ? read_all(fd, &content) : -ENOMEM;
+    rc = buffer_reserve(&content, most + 2) ? read_all(fd, &content) : -ENOMEM;
     close(fd);
     if (rc == 0 && content.len > most)
         rc = -EFBIG;

@@ -29,6 +29,9 @@ enum { CONNECTION_MEMORY = 32 << 10 };
 /* Buffer of a stream to an HTTP/1.0 client; chunks are made in the connection's memory. */
 enum { STREAM_BLOCK_1_0 = 16 << 10, STREAM_BLOCK = 512 };
 
+/* What TLS may be: GnuTLS' choice of ciphers, no version of which RFC 8996 says that it is over. */
+#define TLS_VERSIONS "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
 /* Parts of a query, at most. */
 enum { QUERY_PARTS_MAX = 256 };
 
@@ -60,6 +63,7 @@ static void run_daemon(struct http_server *s)
     s->running = true;
     for (int i = 0; more && i < ROUNDS_PER_TURN; i++) {
         MHD_run(s->daemon);
+        connections_await_handshakes(s);
         more = has_more_to_do(s);
     }
     s->running = false;
@@ -105,6 +109,17 @@ void http_wake(struct exchange *x)
     }
 }
 
+void http_suspend(struct connection *c)
+{
+    MHD_suspend_connection(c->mhd);
+}
+
+void http_resume(struct connection *c)
+{
+    MHD_resume_connection(c->mhd);
+    post_run(c->server);
+}
+
 void http_cut(struct exchange *x)
 {
     x->cut = true;
@@ -138,6 +153,7 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *mhd
     (void)arg;
     if (!c)
         return NULL;
+    connection_open(c);
     if (has_too_many_parts(target)) {
         problem_set(&problem, PROBLEM_BAD_REQUEST, NULL, "The query has more than %d parts.",
                     QUERY_PARTS_MAX);
@@ -354,14 +370,22 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
 {
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        const union MHD_ConnectionInfo *tls =
+            MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
 
-        *context = connection_new(arg, fd);
+        *context = connection_new(arg, mhd, fd, tls ? tls->tls_session : NULL);
         if (!*context)
             shutdown(fd, SHUT_RDWR);
     } else {
         *context = connection_free(*context);
         post_run(arg); /* where no more could be accepted, MHD only looks at its next run */
     }
+}
+
+/* libmicrohttpd takes options as pointers to what it does not write. */
+static void *text_option(const char *text)
+{
+    return (void *)(uintptr_t)text;
 }
 
 static struct MHD_Daemon *start_daemon(struct http_server *s, int listen_fd)
@@ -375,19 +399,32 @@ static struct MHD_Daemon *start_daemon(struct http_server *s, int listen_fd)
         {MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, NULL}, /* the loop thread has signals blocked */
         {MHD_OPTION_END, 0, NULL},
     };
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, text_option(s->options.tls_certificate)},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, text_option(s->options.tls_key)},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, text_option(TLS_VERSIONS)},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    bool encrypted = s->options.tls_certificate != NULL;
 
     /* Not MHD_USE_ERROR_LOG, which writes to standard error. */
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
-                            MHD_OPTION_ARRAY, options, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (encrypted ? MHD_USE_TLS : 0), 0, NULL, NULL,
+        on_request, s, MHD_OPTION_ARRAY, options, MHD_OPTION_ARRAY, encrypted ? tls : none,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
 }
 
 /* Starts `s`, whose options are set. 0, or a negative errno; nothing is left open then. */
 static int start(struct http_server *s, const char **ret_message)
 {
-    int fd = http_listen(&s->options.listen, s->address, ret_message);
+    if (s->options.tls_certificate && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
+        *ret_message = "libmicrohttpd was built without TLS";
+        return -ENOTSUP;
+    }
 
+    int fd = http_listen(&s->options.listen, s->address, ret_message);
     if (fd < 0)
         return fd;
     s->daemon = start_daemon(s, fd);
@@ -420,6 +457,7 @@ int http_start(const struct http_options *options, const struct http_application
     s->application = *application;
     s->run_job.run = run_job;
     list_init(&s->connections);
+    list_init(&s->shaking);
     list_init(&s->exchanges);
     list_init(&s->woken);
     http_linger_init(&s->lingering);
@@ -495,6 +533,8 @@ struct http_server *http_stop(struct http_server *s)
         x->cut = true;
         resume(x); /* MHD takes no end while connections are suspended */
     }
+    LIST_FOR (link, &s->connections)
+        connection_resume(CONTAINER_OF(link, struct connection, link));
     loop_forget(s->epoll);
     MHD_stop_daemon(s->daemon); /* ends every exchange and connection, by the callbacks above */
     http_linger_end(&s->lingering);

@@ -21,6 +21,8 @@ struct problem;
 /* A timeout of 0 ms is none. */
 struct http_options {
     struct sockaddr_storage listen;
+    const char *tls_certificate; /* PEM; borrowed until the server has started; NULL: no TLS */
+    const char *tls_key;
     unsigned max_connections;   /* further ones wait in the kernel's queue */
     unsigned header_timeout_ms; /* from the first moment of a connection, or from the first byte
                                    after an answer (seen up to as much too late), to the end of

@@ -1,7 +1,9 @@
 #include "server/http_internal.h"
 #include "server/problem.h"
+#include "server/tls.h"
 
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 void connection_refuse(struct connection *c, const struct problem *problem)
@@ -15,7 +17,9 @@ void connection_refuse(struct connection *c, const struct problem *problem)
                   "Content-Length: %zu\r\n\r\n",
                   problem->status, problem->title, body.len);
     buffer_append(&head, body.ptr, body.len);
-    if (!head.failed && !body.failed)
+    if (!head.failed && !body.failed && c->tls)
+        tls_send(c->tls, buffer_bytes(&head));
+    else if (!head.failed && !body.failed)
         (void)!send(c->fd, head.ptr, head.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     buffer_free(&head);
     buffer_free(&body);
@@ -35,7 +39,55 @@ static void on_deadline(struct http_deadline *deadline)
     shutdown(c->fd, SHUT_RDWR); /* which wakes MHD, which closes */
 }
 
-struct connection *connection_new(struct http_server *s, int fd)
+/* -- the handshake of TLS ---------------------------------------------------------------------- */
+
+void connection_open(struct connection *c)
+{
+    list_remove(&c->shaking);
+}
+
+void connection_resume(struct connection *c)
+{
+    if (!c->awaits)
+        return;
+    c->awaits = false;
+    loop_unwatch(c->fd);
+    list_push_back(&c->server->shaking, &c->shaking);
+    http_resume(c);
+}
+
+static void on_more(void *arg, int fd, uint32_t events)
+{
+    (void)fd;
+    (void)events;
+    connection_resume(arg);
+}
+
+static void await_handshake(struct connection *c)
+{
+    bool write;
+
+    connection_open(c);
+    if (tls_is_open(c->tls, &write))
+        return;
+    if (loop_watch(c->fd, write ? EPOLLOUT : EPOLLIN, on_more, c) < 0) {
+        shutdown(c->fd, SHUT_RDWR);
+        return;
+    }
+    c->awaits = true;
+    http_suspend(c);
+}
+
+void connections_await_handshakes(struct http_server *s)
+{
+    LIST_FOR (link, &s->shaking)
+        await_handshake(CONTAINER_OF(link, struct connection, shaking));
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+
+struct connection *connection_new(struct http_server *s, struct MHD_Connection *mhd, int fd,
+                                  void *tls)
 {
     struct connection *c = calloc(1, sizeof *c);
     int on = 1;
@@ -44,6 +96,11 @@ struct connection *connection_new(struct http_server *s, int fd)
         return NULL;
     c->server = s;
     c->fd = fd;
+    c->mhd = mhd;
+    c->tls = tls;
+    list_init(&c->shaking);
+    if (tls)
+        list_push_back(&s->shaking, &c->shaking);
     c->deadline = (struct http_deadline){
         .options = &s->options,
         .fd = fd,
@@ -64,6 +121,7 @@ struct connection *connection_free(struct connection *c)
     loop_forget(c->fd);
     if (c->lingers && !c->server->stopped)
         http_linger(&c->server->lingering, c->fd);
+    list_remove(&c->shaking);
     list_remove(&c->link);
     free(c);
     return NULL;

@@ -2,7 +2,8 @@
  * What the files behind http.h share and nobody else includes:
  *
  *     http.c             libmicrohttpd: callbacks, the loop, the server's life
- *     http_connection.c  a TCP connection: its deadline, refusals past libmicrohttpd, its end
+ *     http_connection.c  a TCP connection: its deadline, refusals past libmicrohttpd, its end;
+ *                        TLS' handshake
  *     exchange.c         a request and its answer, as the application sees them
  *
  * Loop thread.
@@ -31,6 +32,7 @@ struct http_server {
     int epoll; /* MHD's */
     char address[HTTP_ADDRESS_SIZE];
     struct list connections;
+    struct list shaking;   /* connections in the middle of TLS' handshake that MHD may look at */
     struct list exchanges; /* that have begun */
     size_t exchange_count;
     struct list woken; /* exchanges whose connection is to be resumed */
@@ -48,13 +50,30 @@ struct http_server {
 struct connection {
     struct list link; /* in server->connections */
     struct http_server *server;
-    int fd;       /* MHD's */
-    bool lingers; /* closed while the client may still be sending */
+    int fd; /* MHD's */
+    struct MHD_Connection *mhd;
+    struct list shaking; /* in server->shaking, or alone */
+    bool awaits;         /* suspended until the client goes on with the handshake */
+    void *tls;           /* MHD's gnutls_session_t; NULL: no TLS */
+    bool lingers;        /* closed while the client may still be sending */
     struct http_deadline deadline;
 };
 
 /* A connection was accepted. NULL when memory is exhausted. */
-struct connection *connection_new(struct http_server *s, int fd);
+struct connection *connection_new(struct http_server *s, struct MHD_Connection *mhd, int fd,
+                                  void *tls);
+
+/*
+ * libmicrohttpd tries again and again, as fast as it can, to go on with a handshake for which
+ * nothing has come. So each that is not over after a run is suspended until something has.
+ */
+void connections_await_handshakes(struct http_server *s);
+
+/* The handshake is over. */
+void connection_open(struct connection *c);
+
+/* Lets MHD see it again, if it waits for the handshake. */
+void connection_resume(struct connection *c);
 
 /* MHD is about to close the socket. NULL is fine. Returns NULL. */
 struct connection *connection_free(struct connection *c);
@@ -134,6 +153,10 @@ void exchange_completed(struct exchange *x);
 
 /* There is something new for MHD to look at; it will, in the next turn. */
 void http_wake(struct exchange *x);
+
+/* MHD does not look at the connection until http_resume(), which wakes it. Between two requests. */
+void http_suspend(struct connection *c);
+void http_resume(struct connection *c);
 
 /* Closes the connection, whatever MHD is doing with it. */
 void http_cut(struct exchange *x);

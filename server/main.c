@@ -94,12 +94,27 @@ static struct access *read_tokens(struct config *config)
     return access;
 }
 
+/* False, and a line on standard error, when there should be TLS and cannot. */
+static bool read_identity(const struct config *config, struct tls_identity *ret)
+{
+    char message[TLS_MESSAGE_SIZE];
+
+    if (!config->tls_cert ||
+        tls_identity_read(config->tls_cert, config->tls_key, ret, message) == 0)
+        return true;
+    fprintf(stderr, "skimd: %s\n", message);
+    return false;
+}
+
 static int run(struct config *config)
 {
+    struct tls_identity identity = {0};
     struct access *access = read_tokens(config);
 
-    if (!access)
+    if (!access || !read_identity(config, &identity)) {
+        access_free(access);
         return EXIT_USAGE;
+    }
     log_open(STDERR_FILENO, config->log_format, config->log_level);
     take_signals();
     heap_configure();
@@ -111,12 +126,13 @@ static int run(struct config *config)
         .hooks = report_hooks(),
     });
 
-    future *served = serve(config, access);
+    future *served = serve(config, access, &identity);
     future_wait(served, CLOCK_NEVER);
     int status = future_ok(served) ? EXIT_SUCCESS : EXIT_FAILURE;
     future_drop(served);
     async_stop();
     access_free(access);
+    tls_identity_forget(&identity);
     return status;
 }
 

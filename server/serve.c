@@ -35,6 +35,7 @@ enum {
 
 struct daemon {
     const struct config *config;
+    const struct tls_identity *identity;
     struct guard *guard;
     struct batches batches;
     struct api api;
@@ -221,6 +222,8 @@ static bool build(struct daemon *d)
 
     struct http_options http = {
         .listen = c->listen,
+        .tls_certificate = d->identity->certificate.ptr,
+        .tls_key = d->identity->key.ptr,
         .max_connections = MAX_CONNECTIONS,
         .header_timeout_ms = (unsigned)c->header_timeout_ms,
         .body_timeout_ms = BODY_TIMEOUT_MS,
@@ -236,7 +239,8 @@ static bool build(struct daemon *d)
         return false;
     }
     log_info("listening", log_text("address", http_address(d->http)),
-             log_text("version", SKIMD_VERSION), log_unsigned("workers", c->workers));
+             log_text("version", SKIMD_VERSION), log_unsigned("workers", c->workers),
+             log_bool("tls", d->identity->certificate.ptr != NULL));
     tell_few_descriptors(c);
     report_slow_callbacks();
     return true;
@@ -287,13 +291,15 @@ static void serve_drop(void *frame)
 
 TASK(serve_task, ON_LOOP, sizeof(struct daemon *), .step = serve_step, .drop = serve_drop);
 
-future *serve(const struct config *config, struct access *access)
+future *serve(const struct config *config, struct access *access,
+              const struct tls_identity *identity)
 {
     struct daemon *d = calloc(1, sizeof *d);
 
     if (!d)
         return future_out_of_memory();
     d->config = config;
+    d->identity = identity;
     d->signals = -1;
     d->grace.fire = out_of_patience;
     d->batches.config = config;

@@ -5,6 +5,7 @@
 #include "core/async/future.h"
 #include "server/access.h"
 #include "server/config.h"
+#include "server/tls.h"
 
 /*
  * Serves until SIGTERM or SIGINT, then drains: takes no more connections, lets what is under way
@@ -14,8 +15,9 @@
  * SIGHUP reads the token file once more.
  *
  * SIGTERM, SIGINT, SIGHUP and SIGUSR1 must be blocked in every thread. `config` and `access` must
- * outlive the runtime.
+ * outlive the runtime, and so must `identity`, which is empty where there is no TLS.
  */
-future *serve(const struct config *config, struct access *access);
+future *serve(const struct config *config, struct access *access,
+              const struct tls_identity *identity);
 
 #endif

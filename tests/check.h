@@ -79,6 +79,7 @@
     X(http)                                                                                        \
     X(http_limits)                                                                                 \
     X(http_stream)                                                                                 \
+    X(http_tls)                                                                                    \
     X(origin)                                                                                      \
     X(scrape)                                                                                      \
     X(scrape_fields)                                                                               \

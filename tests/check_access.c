@@ -6,6 +6,7 @@
 #include "tests/support/async_fixture.h"
 #include "tests/support/client.h"
 #include "tests/support/daemon.h"
+#include "tests/support/tls_origin.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -335,10 +336,118 @@ START_TEST(the_daemon_does_not_start_with_tokens_that_it_cannot_read)
 }
 END_TEST
 
+/* -- the daemon over TLS ----------------------------------------------------------------------- */
+
+/* Two files with a certificate for localhost and its key, and one with another key. */
+static struct tls_authority *authority;
+static int pems[3];
+static char pem_paths[3][64];
+
+static void write_pem(int which, const struct buffer *text)
+{
+    pems[which] = memfd_create("pem", MFD_CLOEXEC);
+    ck_assert_int_ge(pems[which], 0);
+    ck_assert_int_eq(write(pems[which], text->ptr, text->len), (ssize_t)text->len);
+    snprintf(pem_paths[which], sizeof pem_paths[which], "/proc/%ld/fd/%d", (long)getpid(),
+             pems[which]);
+}
+
+static void setup_tls(void)
+{
+    struct buffer certificate = {0}, key = {0}, other_key = {0}, other = {0};
+
+    authority = tls_authority_new();
+    tls_authority_certify(authority, "DNS:localhost", &certificate, &key);
+    tls_authority_certify(authority, "DNS:localhost", &other, &other_key);
+    write_pem(0, &certificate);
+    write_pem(1, &key);
+    write_pem(2, &other_key);
+    buffer_free(&certificate);
+    buffer_free(&key);
+    buffer_free(&other_key);
+    buffer_free(&other);
+}
+
+static void teardown_tls(void)
+{
+    for (int i = 0; i < 3; i++)
+        close(pems[i]);
+    authority = tls_authority_free(authority);
+    forget();
+}
+
+START_TEST(a_batch_runs_over_tls)
+{
+    enum { URLS = 20000 };
+    struct buffer urls = {0};
+    struct records records;
+    char url[64];
+
+    write_file(FIRST);
+    daemon_start(&skimd, (const char *const[]){"--workers", "1", "--token-file", path, "--tls-cert",
+                                               pem_paths[0], "--tls-key", pem_paths[1], NULL});
+    snprintf(url, sizeof url, "https://localhost:%u", skimd.port);
+    for (int i = 0; i < URLS; i++)
+        buffer_printf(&urls, "http://127.0.0.1/%d\n", i);
+    struct client_request request = {.method = "POST",
+                                     .url = url,
+                                     .path = "/v1/scrape",
+                                     .fields = "Authorization: Bearer " FIRST
+                                               "\nContent-Type: text/plain",
+                                     .ca_file = tls_authority_file(authority),
+                                     .body = buffer_bytes(&urls)};
+    client_ask(&request, &answer);
+    ck_assert_int_eq(answer.status, 200);
+    records_parse(buffer_bytes(&answer.body), &records);
+    ck_assert_uint_eq(records.failed, URLS);
+    records_free(&records);
+
+    /* Nobody answers without TLS, nor is the certificate anybody else's. */
+    client_free(&answer);
+    request.url = skimd.url;
+    ck_assert_int_ne(client_try(&request, &answer), 0);
+    ck_assert_int_eq(answer.status, 0);
+    client_free(&answer);
+    snprintf(url, sizeof url, "https://127.0.0.1:%u", skimd.port);
+    request.url = url;
+    ck_assert_int_ne(client_try(&request, &answer), 0);
+    buffer_free(&urls);
+    ck_assert_int_eq(daemon_stop(&skimd), 0);
+}
+END_TEST
+
+/* Runs the daemon with these files: 2, and what it said after "skimd: ". */
+static const char *refused(const char *certificate, const char *key)
+{
+    static char text[1024];
+
+    ck_assert_int_eq(
+        daemon_run((const char *const[]){"--tls-cert", certificate, "--tls-key", key, NULL}, text,
+                   sizeof text),
+        2);
+    ck_assert_int_eq(strncmp(text, "skimd: ", 7), 0);
+    ck_assert_ptr_eq(strchr(text, '\n'), text + strlen(text) - 1);
+    return text + 7;
+}
+
+START_TEST(files_that_make_no_tls_are_told_in_one_line)
+{
+    ck_assert_str_eq(refused("/nowhere/c.pem", pem_paths[1]),
+                     "--tls-cert: \"/nowhere/c.pem\": No such file or directory\n");
+    ck_assert_str_eq(refused(pem_paths[0], "/nowhere/k.pem"),
+                     "--tls-key: \"/nowhere/k.pem\": No such file or directory\n");
+    ck_assert_int_eq(strncmp(refused(pem_paths[1], pem_paths[1]), "--tls-cert: ", 12), 0);
+    ck_assert_int_eq(strncmp(refused(pem_paths[0], pem_paths[0]), "--tls-key: ", 11), 0);
+    ck_assert_int_eq(strncmp(refused("/dev/null", pem_paths[1]), "--tls-cert: ", 12), 0);
+    ck_assert_ptr_nonnull(strstr(refused(pem_paths[0], pem_paths[2]), "do not match"));
+}
+END_TEST
+
 Suite *suite_access(void)
 {
     Suite *s = suite_create("access");
-    TCase *tokens = tcase_create("tokens"), *daemon = tcase_create("daemon");
+    TCase *tokens = tcase_create("tokens"), *daemon = tcase_create("daemon"),
+          *tls = tcase_create("tls");
 
     tcase_add_checked_fixture(tokens, NULL, free_access);
     tcase_add_test(tokens, without_tokens_everyone_may_call);
@@ -363,5 +472,11 @@ Suite *suite_access(void)
     tcase_add_test(daemon, the_token_of_the_environment_is_wiped_out_there);
     tcase_add_test(daemon, the_daemon_does_not_start_with_tokens_that_it_cannot_read);
     suite_add_tcase(s, daemon);
+
+    tcase_add_checked_fixture(tls, setup_tls, teardown_tls);
+    tcase_set_timeout(tls, 60);
+    tcase_add_test(tls, a_batch_runs_over_tls);
+    tcase_add_test(tls, files_that_make_no_tls_are_told_in_one_line);
+    suite_add_tcase(s, tls);
     return s;
 }

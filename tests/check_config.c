@@ -171,6 +171,16 @@ START_TEST(ports_repeat_and_have_commas)
 }
 END_TEST
 
+START_TEST(a_certificate_and_its_key_are_given_together)
+{
+    ck_assert_str_eq(message_of(WORDS("--tls-cert=c.pem")), "skimd: --tls-cert needs --tls-key");
+    ck_assert_str_eq(message_of(WORDS("--tls-key=k.pem")), "skimd: --tls-key needs --tls-cert");
+    ck_assert_str_eq(message_of(WORDS("--tls-key=k.pem", "--tls-cert=")),
+                     "skimd: --tls-cert: \"\" is not the name of a file");
+    parsed(WORDS("--tls-key=k.pem", "--tls-cert=c.pem"), NULL);
+}
+END_TEST
+
 START_TEST(origins_repeat_and_have_commas)
 {
     struct config config =
@@ -511,6 +521,8 @@ START_TEST(help_names_every_option_within_80_columns)
                                         "token-file",
                                         "token-batches",
                                         "token-urls",
+                                        "tls-cert",
+                                        "tls-key",
                                         "cors-origin",
                                         "insecure-no-auth",
                                         "log",
@@ -550,6 +562,7 @@ Suite *suite_config(void)
     tcase_add_test(tests, networks_repeat_on_the_command_line_and_have_commas_in_the_environment);
     tcase_add_test(tests, denied_networks_are_a_list_of_their_own);
     tcase_add_test(tests, ports_repeat_and_have_commas);
+    tcase_add_test(tests, a_certificate_and_its_key_are_given_together);
     tcase_add_test(tests, origins_repeat_and_have_commas);
     tcase_add_test(tests, name_servers_are_one_text_in_which_each_has_its_port);
     tcase_add_loop_test(tests, a_name_server_is_an_address, 0,

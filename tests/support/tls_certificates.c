@@ -5,6 +5,7 @@
 #include "tests/check.h"
 #include "tests/support/tls_origin.h"
 
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -154,4 +155,29 @@ struct ssl_ctx_st *tls_server_context(const struct tls_authority *authority,
     ck_assert_int_eq(SSL_CTX_use_PrivateKey(context, i.key), 1);
     identity_free(&i); /* the context has references of its own */
     return context;
+}
+
+/* Moves what was written to `bio`, which is freed. */
+static void take_text(BIO *bio, struct buffer *ret)
+{
+    char *text;
+    long length = BIO_get_mem_data(bio, &text);
+
+    ck_assert_int_gt(length, 0);
+    buffer_append(ret, text, (size_t)length);
+    BIO_free(bio);
+}
+
+void tls_authority_certify(const struct tls_authority *authority, const char *names,
+                           struct buffer *ret_certificate, struct buffer *ret_key)
+{
+    struct identity i = server_identity(&authority->identity, TLS_GOOD, names);
+    BIO *certificate = BIO_new(BIO_s_mem()), *key = BIO_new(BIO_s_mem());
+
+    ck_assert(certificate && key);
+    ck_assert_int_eq(PEM_write_bio_X509(certificate, i.certificate), 1);
+    ck_assert_int_eq(PEM_write_bio_PrivateKey(key, i.key, NULL, NULL, 0, NULL, NULL), 1);
+    take_text(certificate, ret_certificate);
+    take_text(key, ret_key);
+    identity_free(&i);
 }

@@ -8,6 +8,8 @@
 #ifndef SKIMD_TESTS_TLS_ORIGIN_H
 #define SKIMD_TESTS_TLS_ORIGIN_H
 
+#include "core/base/buffer.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +23,10 @@ struct tls_authority *tls_authority_free(struct tls_authority *authority);
 
 /* A file with the authority's certificate (PEM). Lives as long as the authority. */
 const char *tls_authority_file(const struct tls_authority *authority);
+
+/* A good certificate for `names` ("DNS:localhost") and its key, as PEM, appended to the buffers. */
+void tls_authority_certify(const struct tls_authority *authority, const char *names,
+                           struct buffer *ret_certificate, struct buffer *ret_key);
 
 enum tls_certificate {
     TLS_GOOD,

@@ -1,0 +1,140 @@
+#include "server/tls.h"
+
+#include "server/file.h"
+#include "server/problem.h"
+
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <stdio.h>
+
+enum { PEM_MOST = 1 << 20 }; /* bytes */
+
+static gnutls_datum_t datum(const struct buffer *b)
+{
+    return (gnutls_datum_t){(unsigned char *)b->ptr, (unsigned)b->len};
+}
+
+static void tell(char *message, const char *option, const char *path, const char *what)
+{
+    char quoted[PROBLEM_QUOTE_SIZE];
+
+    snprintf(message, TLS_MESSAGE_SIZE, "%s: %s: %s", option,
+             problem_quote(quoted, bytes_cstr(path)), what);
+}
+
+static int read_pem(const char *option, const char *path, struct buffer *ret, char *message)
+{
+    int rc = file_read(path, PEM_MOST, ret);
+
+    if (rc < 0) {
+        const char *words = strerrordesc_np(-rc);
+        tell(message, option, path, words ? words : "cannot be read");
+        return rc;
+    }
+    buffer_byte(ret, '\0'); /* libmicrohttpd takes texts */
+    ret->len -= !ret->failed;
+    return ret->failed ? -ENOMEM : 0;
+}
+
+/* Each of the two by itself, so that the message names the one that is wrong; GnuTLS' code. */
+static int check_certificate(const struct buffer *pem)
+{
+    gnutls_datum_t text = datum(pem);
+    gnutls_x509_crt_t *list = NULL;
+    unsigned count = 0;
+    int rc = gnutls_x509_crt_list_import2(&list, &count, &text, GNUTLS_X509_FMT_PEM, 0);
+
+    for (unsigned i = 0; rc >= 0 && i < count; i++)
+        gnutls_x509_crt_deinit(list[i]);
+    if (rc >= 0)
+        gnutls_free(list);
+    return rc < 0 ? rc : 0;
+}
+
+static int check_key(const struct buffer *pem)
+{
+    gnutls_datum_t text = datum(pem);
+    gnutls_x509_privkey_t key;
+    int rc = gnutls_x509_privkey_init(&key);
+
+    if (rc < 0)
+        return rc;
+    rc = gnutls_x509_privkey_import2(key, &text, GNUTLS_X509_FMT_PEM, NULL, 0);
+    gnutls_x509_privkey_deinit(key);
+    return rc;
+}
+
+static int check_pair(const struct tls_identity *identity)
+{
+    gnutls_datum_t certificate = datum(&identity->certificate), key = datum(&identity->key);
+    gnutls_certificate_credentials_t credentials;
+    int rc = gnutls_certificate_allocate_credentials(&credentials);
+
+    if (rc < 0)
+        return rc;
+    rc = gnutls_certificate_set_x509_key_mem2(credentials, &certificate, &key, GNUTLS_X509_FMT_PEM,
+                                              NULL, 0);
+    gnutls_certificate_free_credentials(credentials);
+    return rc;
+}
+
+static int check(const struct tls_identity *identity, const char *certificate_file,
+                 const char *key_file, char *message)
+{
+    int rc = check_certificate(&identity->certificate);
+
+    if (rc < 0) {
+        tell(message, "--tls-cert", certificate_file, gnutls_strerror(rc));
+        return -EINVAL;
+    }
+    rc = check_key(&identity->key);
+    if (rc >= 0)
+        rc = check_pair(identity);
+    if (rc < 0) {
+        tell(message, "--tls-key", key_file, gnutls_strerror(rc));
+        return -EINVAL;
+    }
+    return 0;
+}
+
+int tls_identity_read(const char *certificate_file, const char *key_file, struct tls_identity *ret,
+                      char message[static TLS_MESSAGE_SIZE])
+{
+    struct tls_identity identity = {0};
+    int rc;
+
+    snprintf(message, TLS_MESSAGE_SIZE, "out of memory");
+    rc = read_pem("--tls-cert", certificate_file, &identity.certificate, message);
+    if (rc == 0)
+        rc = read_pem("--tls-key", key_file, &identity.key, message);
+    if (rc == 0)
+        rc = check(&identity, certificate_file, key_file, message);
+    if (rc < 0)
+        tls_identity_forget(&identity);
+    else
+        *ret = identity;
+    return rc;
+}
+
+void tls_identity_forget(struct tls_identity *identity)
+{
+    file_forget(&identity->certificate);
+    file_forget(&identity->key);
+}
+
+bool tls_is_open(void *session, bool *ret_write)
+{
+    gnutls_handshake_description_t in = gnutls_handshake_get_last_in(session),
+                                   out = gnutls_handshake_get_last_out(session);
+
+    *ret_write = gnutls_record_get_direction(session) == 1;
+    /* TLS 1.3 sends tickets at the very end. */
+    return in == GNUTLS_HANDSHAKE_FINISHED &&
+           (out == GNUTLS_HANDSHAKE_FINISHED || out == GNUTLS_HANDSHAKE_NEW_SESSION_TICKET);
+}
+
+void tls_send(void *session, struct bytes bytes)
+{
+    (void)gnutls_record_send(session, bytes.ptr, bytes.len);
+}

@@ -1,0 +1,42 @@
+/*
+ * The daemon's certificate and its key, and what is said over TLS past libmicrohttpd. With
+ * libmicrohttpd's own TLS library, GnuTLS.
+ */
+#ifndef SKIMD_SERVER_TLS_H
+#define SKIMD_SERVER_TLS_H
+
+#include "core/base/buffer.h"
+#include "core/base/bytes.h"
+
+/* PEM, NUL-terminated. Zero-initialise. */
+struct tls_identity {
+    struct buffer certificate; /* its own first, then those that lead to the authority's */
+    struct buffer key;
+};
+
+enum { TLS_MESSAGE_SIZE = 400 };
+
+/*
+ * Reads both files and sees whether they can be used together. 0, or a negative errno with one line
+ * (no newline) in `message` that names the option, the file and what is wrong. Blocks: before the
+ * runtime starts.
+ */
+int tls_identity_read(const char *certificate_file, const char *key_file, struct tls_identity *ret,
+                      char message[static TLS_MESSAGE_SIZE]);
+
+/* Wipes and frees what was read. An empty one is fine. */
+void tls_identity_forget(struct tls_identity *identity);
+
+/*
+ * Whether a server's session (gnutls_session_t) has its handshake behind it. Where not,
+ * `*ret_write` says whether it waits for room to write, rather than for something to read.
+ */
+bool tls_is_open(void *session, bool *ret_write);
+
+/*
+ * Sends what fits now, on a session (gnutls_session_t) on which nothing is being sent. Before the
+ * handshake is over nothing is sent, least of all in the clear.
+ */
+void tls_send(void *session, struct bytes bytes);
+
+#endif
