@@ -55,7 +55,7 @@ struct problem {
     char detail[512];  /* one sentence for people; "" when the title says it all */
     char param[64];    /* extension member "param": the option at fault; "" when there is none */
     const char *allow; /* static: the Allow field of a 405; NULL: none */
-    const char *challenge; /* static: the WWW-Authenticate field of a 401 */
+    const char *challenge;  /* static: the WWW-Authenticate field of a 401 */
     unsigned retry_after_s; /* the Retry-After field; 0: none */
 };
 

@@ -101,7 +101,7 @@ START_TEST(each_token_has_an_account_of_its_own)
 }
 END_TEST
 
-static const char *const no_tokens[] = {"", "Basic Zmlyc3Q6", "Bearer", "Token " FIRST, FIRST};
+static const char *const no_tokens[] = {"", "Basic Zmlyc3Q6", "Bearer", ("Token " FIRST), FIRST};
 
 START_TEST(who_sends_no_token_is_asked_for_one)
 {
@@ -112,8 +112,8 @@ START_TEST(who_sends_no_token_is_asked_for_one)
 }
 END_TEST
 
-static const char *const wrong_tokens[] = {"Bearer " SECOND, "Bearer " FIRST "x", "Bearer ",
-                                           "Bearer " FIRST " " SECOND};
+static const char *const wrong_tokens[] = {("Bearer " SECOND), ("Bearer " FIRST "x"), "Bearer ",
+                                           ("Bearer " FIRST " " SECOND)};
 
 START_TEST(who_sends_a_wrong_token_is_told_so_and_not_which)
 {
@@ -316,6 +316,8 @@ START_TEST(the_token_of_the_environment_is_wiped_out_there)
     for (int c; (c = getc(stream)) != EOF;)
         buffer_byte(&environment, (char)c);
     fclose(stream);
+    ck_assert_uint_gt(environment.len, 0);
+    ck_assert_ptr_nonnull(environment.ptr);
     ck_assert(memmem(environment.ptr, environment.len, "SKIMD_TOKEN=", 12));
     ck_assert(!memmem(environment.ptr, environment.len, FIRST, strlen(FIRST)));
     buffer_free(&environment);

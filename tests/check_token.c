@@ -80,8 +80,8 @@ static const char *const bad_lines[] = {
     "abcdefgh ijklmnopq", /* white space */
     "abcdefgh=ijklmnopq", /* = elsewhere */
     "================",   /* nothing else */
-    "abcdefgh,ijklmnopq",       "abcdefgh\"ijklmnopq", "abcdefghijklmnop\x7f",
-    "abcdefghijklmnop\xc3\xa4", "\xef\xbb\xbf" FIRST, /* a byte order mark */
+    "abcdefgh,ijklmnopq",       "abcdefgh\"ijklmnopq",  "abcdefghijklmnop\x7f",
+    "abcdefghijklmnop\xc3\xa4", ("\xef\xbb\xbf" FIRST), /* a byte order mark */
 };
 
 START_TEST(a_line_that_is_no_token_is_told_by_its_number)
