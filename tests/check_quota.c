@@ -69,22 +69,59 @@ static struct bytes urls(int held, int quick)
     return buffer_bytes(&list);
 }
 
-/* Begins a batch that is not read to its end; the socket. */
-static int begin(const char *token, struct bytes body)
+static int dial(void)
 {
     struct sockaddr_in to = {.sin_family = AF_INET,
                              .sin_port = htons(skimd.port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct buffer request = {0};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static void say(int fd, struct bytes bytes)
+{
+    ck_assert_int_eq(send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL), (ssize_t)bytes.len);
+}
+
+/* Sends the head of a batch of `length` bytes that is let in, and is to come; the socket. */
+static int announce(const char *token, size_t length)
+{
+    struct buffer request = {0};
+    int fd = dial();
+
+    buffer_printf(&request,
+                  "POST /v1/scrape HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n"
+                  "Content-Length: %zu\r\nExpect: 100-continue\r\n\r\n",
+                  token, length);
+    say(fd, buffer_bytes(&request));
+    said.len = 0;
+    ck_assert(read_until(fd, &said, "HTTP/1.1 100 Continue\r\n\r\n"));
+    buffer_free(&request);
+    return fd;
+}
+
+/* The status of the answer that comes now. */
+static long status_of(int fd)
+{
+    said.len = 0;
+    ck_assert(read_until(fd, &said, "\r\n\r\n"));
+    return strtol(said.ptr + strlen("HTTP/1.1 "), NULL, 10);
+}
+
+/* Begins a batch that is not read to its end; the socket. */
+static int begin(const char *token, struct bytes body)
+{
+    struct buffer request = {0};
+    int fd = dial();
+
     buffer_printf(&request,
                   "POST /v1/scrape HTTP/1.0\r\nAuthorization: Bearer %s\r\n"
                   "Content-Length: %zu\r\n\r\n%.*s",
                   token, body.len, (int)body.len, body.ptr);
-    ck_assert_int_eq(send(fd, request.ptr, request.len, MSG_NOSIGNAL), (ssize_t)request.len);
+    say(fd, buffer_bytes(&request));
     buffer_free(&request);
     return fd;
 }
@@ -137,18 +174,42 @@ START_TEST(too_many_batches_are_refused_before_the_body_is_sent)
     start("1", "0");
     int one = begin(FIRST, urls(1, 0));
     held_are(1);
-
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons(skimd.port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    static const char head[] = "POST /v1/scrape HTTP/1.1\r\nHost: h\r\n"
-                               "Authorization: Bearer " FIRST "\r\nContent-Length: 999999\r\n\r\n";
-    int two = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(connect(two, (struct sockaddr *)&to, sizeof to), 0);
-    ck_assert_int_eq(send(two, head, strlen(head), MSG_NOSIGNAL), (ssize_t)strlen(head));
-    ck_assert(read_until(two, &said, "\r\n\r\n"));
-    ck_assert_int_eq(memcmp(said.ptr, "HTTP/1.1 429 ", strlen("HTTP/1.1 429 ")), 0);
+    int two = dial();
+    say(two, BYTES("POST /v1/scrape HTTP/1.1\r\nHost: h\r\n"
+                   "Authorization: Bearer " FIRST "\r\nContent-Length: 999999\r\n\r\n"));
+    ck_assert_int_eq(status_of(two), 429);
     close(two);
+    close(one);
+}
+END_TEST
+
+START_TEST(batches_that_came_side_by_side_count_when_they_begin)
+{
+    start("1", "0");
+    struct bytes body = urls(1, 0);
+    int one = announce(FIRST, body.len), two = announce(FIRST, body.len);
+
+    say(one, body);
+    held_are(1);
+    say(two, body);
+    ck_assert_int_eq(status_of(two), 429);
+    close(one);
+    close(two);
+}
+END_TEST
+
+START_TEST(a_token_that_was_taken_away_while_the_body_came_begins_nothing)
+{
+    start("0", "0");
+    struct bytes body = urls(1, 0);
+    int one = announce(FIRST, body.len);
+
+    write_file(SECOND "\n");
+    ck_assert_int_eq(kill(skimd.pid, SIGHUP), 0);
+    said.len = 0;
+    ck_assert(read_until(skimd.log, &said, "the tokens were read again"));
+    say(one, body);
+    ck_assert_int_eq(status_of(one), 401);
     close(one);
 }
 END_TEST
@@ -238,6 +299,8 @@ Suite *suite_quota(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_token_has_so_many_batches_at_once_and_others_do_not_mind);
     tcase_add_test(tc, too_many_batches_are_refused_before_the_body_is_sent);
+    tcase_add_test(tc, batches_that_came_side_by_side_count_when_they_begin);
+    tcase_add_test(tc, a_token_that_was_taken_away_while_the_body_came_begins_nothing);
     tcase_add_test(tc, only_urls_without_a_record_count);
     tcase_add_test(tc, a_batch_that_could_never_begin_is_too_large);
     tcase_add_test(tc, one_batch_after_the_other_is_one_at_once);
