@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <nettle/memops.h>
 #include <nettle/sha2.h>
 #include <stdlib.h>
 
@@ -107,17 +106,29 @@ int token_set_add_lines(struct token_set *set, struct bytes text, size_t *ret_li
     return 0;
 }
 
+/* 1 where the hashes are equal, else 0: by arithmetic alone, eight bytes at a time. */
+static size_t equal(const struct token_hash *a, const struct token_hash *b)
+{
+    uint64_t difference = 0;
+
+    for (size_t i = 0; i < TOKEN_HASH_SIZE; i += sizeof(uint64_t)) {
+        uint64_t x, y;
+
+        memcpy(&x, a->bytes + i, sizeof x);
+        memcpy(&y, b->bytes + i, sizeof y);
+        difference |= x ^ y;
+    }
+    return (size_t)(((difference | (0 - difference)) >> 63) ^ 1);
+}
+
 ssize_t token_set_find(const struct token_set *set, struct bytes token)
 {
     struct token_hash hash = hash_of(token);
     size_t found = 0; /* its place, from 1 */
 
     /* No branch, and no early end: what is found must not show in the time. */
-    for (size_t i = 0; i < set->count; i++) {
-        size_t equal = (size_t)memeql_sec(set->hashes[i].bytes, hash.bytes, sizeof hash.bytes);
-
-        found |= (i + 1) & (0 - equal);
-    }
+    for (size_t i = 0; i < set->count; i++)
+        found |= (i + 1) & (0 - equal(&set->hashes[i], &hash));
     return found > 0 ? (ssize_t)found - 1 : -ENOENT;
 }
 
