@@ -6,6 +6,7 @@
 #include "server/config.h"
 #include "server/endpoint.h"
 #include "server/options.h"
+#include "server/token.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { STRINGS_MAX = 32 };
@@ -49,6 +50,11 @@ static void check_config(const struct config *config)
     guard_free(guard);
     FUZZ_CHECK(!config->proxy || strstr(config->proxy, "://"));
     FUZZ_CHECK(!config->ca_file || config->ca_file[0]);
+    FUZZ_CHECK(!config->tls_cert == !config->tls_key);
+    FUZZ_CHECK(!config->token || token_valid(bytes_cstr(config->token)));
+    for (size_t i = 0; i < config->cors_origin_count; i++)
+        FUZZ_CHECK(fuzz_is_line(bytes_cstr(config->cors_origin[i])) &&
+                   !strpbrk(config->cors_origin[i], " \t,"));
     if (config->dns_servers)
         check_servers(config->dns_servers);
     options_init(&options, config);
