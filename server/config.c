@@ -109,6 +109,10 @@ static const struct option_spec options[] = {
     CHOICE("log-level", "LEVEL", log_level, "info",
            "error, warn, info or debug", [LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARN] = "warn",
            [LOG_LEVEL_INFO] = "info", [LOG_LEVEL_DEBUG] = "debug"),
+    SPECIAL("config", "FILE", VALUE_CONFIG, config_file, NULL,
+            "file with more options, a line `name = value` each"),
+    ACTION("check-config", CONFIG_CHECK,
+           "check all options and files, show what is in force and exit"),
     ACTION("help", CONFIG_SHOW_HELP, "show this and exit"),
     ACTION("version", CONFIG_SHOW_VERSION, "show the version and exit"),
 };
@@ -122,6 +126,12 @@ static_assert(sizeof(enum log_format) == sizeof(unsigned) &&
 
 /* -- where values come from -------------------------------------------------------------------- */
 
+size_t config_options(const struct option_spec **ret)
+{
+    *ret = options;
+    return OPTIONS;
+}
+
 static const struct option_spec *option_named(struct bytes name)
 {
     for (size_t i = 0; i < OPTIONS; i++) {
@@ -131,13 +141,18 @@ static const struct option_spec *option_named(struct bytes name)
     return NULL;
 }
 
+static bool reads_on(const struct config *config)
+{
+    return config->action == CONFIG_RUN || config->action == CONFIG_CHECK;
+}
+
 /* Reads argv, up to --help or --version, and marks in `seen` what it met. */
 static int read_arguments(struct config *config, int argc, char **argv, bool seen[static OPTIONS],
                           char *message)
 {
     char quoted[PROBLEM_QUOTE_SIZE];
 
-    for (int i = 1; i < argc && config->action == CONFIG_RUN; i++) {
+    for (int i = 1; i < argc && reads_on(config); i++) {
         if (strncmp(argv[i], "--", 2) != 0 || argv[i][2] == '\0')
             return config_refuse(message, "skimd: %s: not an option; skimd --help lists them",
                                  problem_quote(quoted, bytes_cstr(argv[i])));
@@ -193,8 +208,8 @@ static const char *environment_value(char **envp, const char *name)
     return NULL;
 }
 
-/* Gives what the command line left open its value of the environment, else its default. */
-static int read_environment(struct config *config, char **envp, const bool seen[static OPTIONS],
+/* Gives what the command line left open its value of the environment, and marks it. */
+static int read_environment(struct config *config, char **envp, bool seen[static OPTIONS],
                             char *message)
 {
     for (size_t i = 0; i < OPTIONS; i++) {
@@ -206,11 +221,85 @@ static int read_environment(struct config *config, char **envp, const bool seen[
         environment_name(source, sizeof source, option->name);
         const char *value = environment_value(envp, source);
         if (!value)
-            value = option->initial;
-        if (!value)
             continue;
+        seen[i] = true;
         int error =
             config_set_value(config, &(struct setting){option, source, bytes_cstr(value), message});
+        if (error < 0)
+            return error;
+    }
+    return 0;
+}
+
+/* What is read from the file, and into what. */
+struct reading {
+    struct config *config;
+    struct config overruled;   /* for values that are only looked at */
+    const bool *seen;          /* what the command line or the environment said */
+    unsigned line_of[OPTIONS]; /* where an option was met first; 0: nowhere yet */
+    struct config_file file;
+    char *message;
+};
+
+static bool is_list(const struct option_spec *option)
+{
+    return option->kind == VALUE_NETS || option->kind == VALUE_PORTS ||
+           option->kind == VALUE_ORIGINS || option->kind == VALUE_SERVERS;
+}
+
+static int read_setting(struct reading *r, struct bytes name, struct bytes value)
+{
+    const struct option_spec *option = option_named(name);
+    char quoted[PROBLEM_QUOTE_SIZE], source[CONFIG_MESSAGE_SIZE / 2];
+
+    if (option && option->kind == VALUE_SECRET)
+        return config_refuse(r->message,
+                             "skimd: %.200s:%u: %s: it would have to be kept as secret as a "
+                             "--token-file, which is where it belongs",
+                             r->file.path, r->file.line, option->name);
+    if (!option || option->kind == VALUE_ACTION || option->kind == VALUE_CONFIG)
+        return config_refuse(r->message, "skimd: %.200s:%u: %s: %s; skimd --help lists the options",
+                             r->file.path, r->file.line, problem_quote(quoted, name),
+                             option ? "has no place in a file" : "no such option");
+
+    unsigned *line = &r->line_of[option - options];
+    snprintf(source, sizeof source, "%.200s:%u: %s", r->file.path, r->file.line, option->name);
+    if (*line && !is_list(option))
+        return config_refuse(
+            r->message, "skimd: %s stands in line %u already; one of them is right", source, *line);
+    *line = r->file.line;
+    return config_set_value(r->seen[option - options] ? &r->overruled : r->config,
+                            &(struct setting){option, source, value, r->message});
+}
+
+/* Gives what is still open its values of the file, and marks them. */
+static int read_file(struct config *config, bool seen[static OPTIONS], char *message)
+{
+    struct reading r = {.config = config, .seen = seen, .message = message};
+    struct bytes name, value;
+    int rc = config_file_open(&r.file, config->config_file, message);
+
+    if (rc < 0)
+        return rc;
+    config->file_text = r.file.text;
+    while ((rc = config_file_next(&r.file, &name, &value, message)) > 0 &&
+           (rc = read_setting(&r, name, value)) == 0) {
+    }
+    for (size_t i = 0; i < OPTIONS; i++)
+        seen[i] = seen[i] || r.line_of[i];
+    config_free(&r.overruled);
+    return rc;
+}
+
+static int set_defaults(struct config *config, const bool seen[static OPTIONS], char *message)
+{
+    for (size_t i = 0; i < OPTIONS; i++) {
+        const struct option_spec *option = &options[i];
+
+        if (seen[i] || !option->initial)
+            continue;
+        int error = config_set_value(
+            config, &(struct setting){option, option->name, bytes_cstr(option->initial), message});
         if (error < 0)
             return error;
     }
@@ -257,13 +346,17 @@ int config_parse(struct config *ret, int argc, char **argv, char **envp,
     bool seen[OPTIONS] = {false};
     int error = read_arguments(&config, argc, argv, seen, message);
 
-    if (error == 0 && config.action == CONFIG_RUN)
+    if (error == 0 && reads_on(&config))
         error = read_environment(&config, envp, seen, message);
-    if (error == 0 && config.action == CONFIG_RUN && !config.tls_cert != !config.tls_key)
+    if (error == 0 && reads_on(&config) && config.config_file)
+        error = read_file(&config, seen, message);
+    if (error == 0 && reads_on(&config))
+        error = set_defaults(&config, seen, message);
+    if (error == 0 && reads_on(&config) && !config.tls_cert != !config.tls_key)
         error = config_refuse(message, "skimd: %s needs %s",
                               config.tls_cert ? "--tls-cert" : "--tls-key",
                               config.tls_cert ? "--tls-key" : "--tls-cert");
-    if (error == 0 && config.action == CONFIG_RUN && !listens_on_loopback(&config) &&
+    if (error == 0 && reads_on(&config) && !listens_on_loopback(&config) &&
         !asks_for_tokens(&config) && !config.insecure_no_auth)
         error = config_refuse(
             message, "skimd: --listen: other machines could reach this address and nothing asks "
@@ -288,6 +381,8 @@ void config_free(struct config *config)
     free(config->deny_net);
     free(config->allow_port);
     free(config->dns_servers);
+    free(config->file_text);
+    config->file_text = NULL;
     config->allow_net = config->deny_net = NULL;
     config->allow_port = NULL;
     config->dns_servers = NULL;
@@ -340,6 +435,8 @@ void config_help(struct buffer *out)
             snprintf(text, sizeof text, "%s", option->help);
         write_wrapped(out, bytes_cstr(text));
     }
-    buffer_text(out, "\nEvery option but the last two can stand in the environment: --per-host as\n"
-                     "SKIMD_PER_HOST. The command line wins.\n");
+    buffer_text(out,
+                "\nEvery option but the last three can stand in the environment, --per-host as\n"
+                "SKIMD_PER_HOST, and all of them but --config and the token in the file, as\n"
+                "`per-host = 6`. The command line wins, then the environment.\n");
 }

@@ -1,9 +1,13 @@
 /*
- * The daemon's configuration: command line, then SKIMD_* environment, then defaults.
+ * The daemon's configuration: command line, then SKIMD_* environment, then one file, then defaults.
  *
  * One table in config.c says everything about an option: its name, value, range, default and help.
  * --max-page-bytes is SKIMD_MAX_PAGE_BYTES in the environment; an empty variable counts as unset
- * (compose files leave such), and variables that belong to no option are left alone.
+ * (compose files leave such), and variables that belong to no option are left alone. In the file,
+ * which --config or SKIMD_CONFIG names, it is a line `max-page-bytes = 1000000`; a line that begins
+ * with # is a comment, options that are lists may have several lines, and everything in it must be
+ * right, also what the command line or the environment overrule. An option's values come from one
+ * of the four alone: a list of the command line takes the place of the file's.
  */
 #ifndef SKIMD_SERVER_CONFIG_H
 #define SKIMD_SERVER_CONFIG_H
@@ -18,7 +22,7 @@
 
 enum { CONFIG_MESSAGE_SIZE = 512, CONFIG_USER_AGENT_MAX = 255 };
 
-enum config_action { CONFIG_RUN, CONFIG_SHOW_HELP, CONFIG_SHOW_VERSION };
+enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_SHOW_HELP, CONFIG_SHOW_VERSION };
 
 /* Times in milliseconds, sizes in bytes. Numbers are uint64_t throughout: the table fills them. */
 struct config {
@@ -48,7 +52,9 @@ struct config {
     uint64_t retries;
     bool robots;
     bool early_stop;
-    /* Texts are borrowed from argv, envp or static; what is owned says so. */
+    /* Texts are borrowed from argv, envp, file_text or static; what is owned says so. */
+    const char *config_file; /* NULL: none */
+    char *file_text;         /* owned */
     const char *user_agent;
     struct net *allow_net, *deny_net; /* owned */
     size_t allow_net_count, deny_net_count;
@@ -70,17 +76,31 @@ struct config {
 };
 
 /*
- * Reads the command line (argv[0] is skipped) and the environment (NULL-terminated "NAME=value").
- * At --help or --version reading ends and only `action` is of use. Returns 0, or -EINVAL / -ENOMEM
- * with one line (no newline) in `message` that names what is wrong and what would be right; *ret is
- * then untouched. `argv` and `envp` must outlive the configuration. Asks the system for the number
- * of CPUs and whether standard error is a terminal, which are the defaults of two options.
+ * Reads the command line (argv[0] is skipped), the environment (NULL-terminated "NAME=value") and
+ * the file that one of them names. At --help or --version reading ends and only `action` is of use.
+ * Returns 0, or -EINVAL / -ENOMEM with one line (no newline) in `message` that names what is wrong
+ * (in the file: FILE:LINE) and what would be right; *ret is then untouched. `argv` and `envp` must
+ * outlive the configuration. Asks the system for the number of CPUs and whether standard error is a
+ * terminal, which are the defaults of two options.
  */
 int config_parse(struct config *ret, int argc, char **argv, char **envp,
                  char message[static CONFIG_MESSAGE_SIZE]);
 
 /* Frees what the configuration owns. */
 void config_free(struct config *config);
+
+/*
+ * What --check-config does beside reading: tries whether the files that are named can be read. 0,
+ * or -EINVAL with the message, as above.
+ */
+int config_check(const struct config *config, char message[static CONFIG_MESSAGE_SIZE]);
+
+/*
+ * Appends what is in force, in the file's own format and the table's order. What has no value
+ * stands there as a comment, and so does a proxy with a password, which is not shown; tokens are
+ * not even mentioned.
+ */
+void config_write(struct buffer *out, const struct config *config);
 
 /* Appends the text of --help: at most 80 columns wide, made from the table. */
 void config_help(struct buffer *out);

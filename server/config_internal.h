@@ -1,5 +1,6 @@
 /*
- * What config.c, which has the table of options, and config_value.c, which reads their values, know
+ * What config.c, which has the table of options, config_value.c, which reads their values,
+ * config_file.c, which reads lines of a file, and config_check.c, which writes values, know
  * together. For nobody else.
  */
 #ifndef SKIMD_SERVER_CONFIG_INTERNAL_H
@@ -17,12 +18,13 @@ enum value_kind {
     VALUE_FILE,    /* a text that is not empty */
     VALUE_PROXY,   /* a text that is a proxy's URL */
     VALUE_SECRET,  /* a bearer token; only in the environment, which others cannot list */
+    VALUE_CONFIG,  /* a text: the file that has more of these; not in that file */
     /* Repeatable, and a list with commas: */
     VALUE_NETS,    /* an array of struct net */
     VALUE_PORTS,   /* an array of uint16_t */
     VALUE_ORIGINS, /* an array of owned texts */
     VALUE_SERVERS, /* an owned text */
-    VALUE_ACTION   /* action becomes `minimum`; not in the environment */
+    VALUE_ACTION   /* action becomes `minimum`; not in the environment, nor in the file */
 };
 
 struct option_spec {
@@ -40,7 +42,7 @@ struct option_spec {
 /* One value on its way into the configuration. */
 struct setting {
     const struct option_spec *option;
-    const char *source; /* how the user wrote it: "--workers" or "SKIMD_WORKERS" */
+    const char *source; /* how the user wrote it: "--workers", "SKIMD_WORKERS" or "F:7: workers" */
     struct bytes value;
     char *message; /* CONFIG_MESSAGE_SIZE bytes */
 };
@@ -50,5 +52,33 @@ int config_refuse(char *message, const char *format, ...) __attribute__((format(
 
 /* Puts the value where it belongs. 0, or -EINVAL or -ENOMEM with the message written. */
 int config_set_value(struct config *config, const struct setting *s);
+
+/* The table. */
+size_t config_options(const struct option_spec **ret);
+
+/* -- config_file.c: the lines of a file -------------------------------------------------------- */
+
+enum { CONFIG_FILE_MAX = 1 << 20 }; /* bytes */
+
+struct config_file {
+    const char *path; /* borrowed */
+    char *text;       /* owned by whoever takes it; values point into it */
+    char *next;       /* the line that comes; NULL: none */
+    unsigned line;    /* of the setting that was read last, from 1 */
+};
+
+/*
+ * Reads the whole file. 0, or -EINVAL or -ENOMEM with the message written and nothing to free.
+ * `path` must outlive the file's reading.
+ */
+int config_file_open(struct config_file *ret, const char *path, char *message);
+
+/*
+ * Reads on to the next `name = value`; blank lines and lines with # in front are skipped. 1 and
+ * both, of which the value ends with a NUL in the file's text; 0 at the end; -EINVAL with the
+ * message written.
+ */
+int config_file_next(struct config_file *file, struct bytes *ret_name, struct bytes *ret_value,
+                     char *message);
 
 #endif

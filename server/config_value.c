@@ -109,7 +109,7 @@ static int set_address(struct config *config, const struct setting *s)
     return 0;
 }
 
-/* Values end where argv's or envp's strings do. */
+/* Values end with a NUL: those of argv and envp by nature, the file's by config_file_next(). */
 static int set_text(struct config *config, const struct setting *s)
 {
     memcpy((char *)config + s->option->offset, &s->value.ptr, sizeof s->value.ptr);
@@ -279,6 +279,7 @@ int config_set_value(struct config *config, const struct setting *s)
             return refuse_value(s, "a header value: 1 to 255 bytes without control characters");
         return set_text(config, s);
     case VALUE_FILE:
+    case VALUE_CONFIG:
         if (s->value.len == 0)
             return refuse_value(s, "the name of a file");
         return set_text(config, s);

@@ -9,7 +9,7 @@
  *     server/batch.c     the main job; server/item.c is one URL of it: fetch, parse_page, emit
  *     server/stream.h    records to a client, as fast as it reads
  *     server/intake.h    request bodies to lists of URLs
- *     server/config.h    command line and environment     server/options.h   a batch's own
+ *     server/config.h    command line, environment, file  server/options.h   a batch's own
  *     server/record.h    records out (server/json.h)     server/problem.h   errors out
  *     server/log.h       standard error                  server/report.h   what the runtime does
  *     core/async/        futures, tasks on loop, thread and process: everything above runs on it
@@ -136,6 +136,26 @@ static int run(struct config *config)
     return status;
 }
 
+static int check(struct config *config)
+{
+    struct tls_identity identity = {0};
+    char message[CONFIG_MESSAGE_SIZE];
+    struct buffer text = {0};
+
+    if (config_check(config, message) < 0) {
+        fprintf(stderr, "%s\n", message);
+        return EXIT_USAGE;
+    }
+    struct access *access = read_tokens(config);
+    bool usable = access && read_identity(config, &identity);
+    access_free(access);
+    tls_identity_forget(&identity);
+    if (!usable)
+        return EXIT_USAGE;
+    config_write(&text, config);
+    return show(&text);
+}
+
 int main(int argc, char **argv)
 {
     if (async_is_worker(argc, argv))
@@ -158,6 +178,9 @@ int main(int argc, char **argv)
     case CONFIG_SHOW_VERSION:
         buffer_text(&text, "skimd " SKIMD_VERSION "\n");
         status = show(&text);
+        break;
+    case CONFIG_CHECK:
+        status = check(&config);
         break;
     case CONFIG_RUN:
         status = run(&config);

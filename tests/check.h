@@ -67,6 +67,7 @@
     X(page_fields)                                                                                 \
     X(hostile)                                                                                     \
     X(config)                                                                                      \
+    X(config_file)                                                                                 \
     X(early)                                                                                       \
     X(options)                                                                                     \
     X(intake)                                                                                      \

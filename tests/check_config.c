@@ -527,6 +527,8 @@ START_TEST(help_names_every_option_within_80_columns)
                                         "insecure-no-auth",
                                         "log",
                                         "log-level",
+                                        "config",
+                                        "check-config",
                                         "help",
                                         "version"};
     struct buffer help = {0};

@@ -37,6 +37,8 @@ static pid_t spawn(const char *const *fixed, const char *const *arguments, int *
     ck_assert_int_eq(posix_spawn_file_actions_init(&actions), 0);
     ck_assert_int_eq(posix_spawn_file_actions_adddup2(&actions, out[1], STDERR_FILENO), 0);
     ck_assert_int_eq(
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0), 0);
+    ck_assert_int_eq(
         posix_spawn(&pid, binary, &actions, NULL, (char *const *)(uintptr_t)argv, environ), 0);
     posix_spawn_file_actions_destroy(&actions);
     close(out[1]);
