@@ -336,6 +336,26 @@ static bool asks_for_tokens(const struct config *config)
     return config->token_file || config->token;
 }
 
+/* 0, or -EINVAL where others could reach the address and nothing would stop them. */
+static int refuse_exposure(const struct config *config, const char *source, char *message)
+{
+    if (listens_on_loopback(config) || asks_for_tokens(config) || config->insecure_no_auth)
+        return 0;
+    return config_refuse(message,
+                         "skimd: %s: other machines could reach this address and nothing asks "
+                         "callers who they are; give it a --token-file, listen on 127.0.0.1 or "
+                         "[::1], or add --insecure-no-auth",
+                         source);
+}
+
+int config_replace_listen(struct config *config, const struct sockaddr_storage *address,
+                          socklen_t len, char message[static CONFIG_MESSAGE_SIZE])
+{
+    config->listen = *address;
+    config->listen_len = len;
+    return refuse_exposure(config, "the socket that was handed over", message);
+}
+
 int config_parse(struct config *ret, int argc, char **argv, char **envp,
                  char message[static CONFIG_MESSAGE_SIZE])
 {
@@ -356,12 +376,8 @@ int config_parse(struct config *ret, int argc, char **argv, char **envp,
         error = config_refuse(message, "skimd: %s needs %s",
                               config.tls_cert ? "--tls-cert" : "--tls-key",
                               config.tls_cert ? "--tls-key" : "--tls-cert");
-    if (error == 0 && reads_on(&config) && !listens_on_loopback(&config) &&
-        !asks_for_tokens(&config) && !config.insecure_no_auth)
-        error = config_refuse(
-            message, "skimd: --listen: other machines could reach this address and nothing asks "
-                     "callers who they are; give it a --token-file, listen on 127.0.0.1 or [::1], "
-                     "or add --insecure-no-auth");
+    if (error == 0 && reads_on(&config))
+        error = refuse_exposure(&config, "--listen", message);
     if (error < 0) {
         config_free(&config);
         return error;

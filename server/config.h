@@ -86,6 +86,13 @@ struct config {
 int config_parse(struct config *ret, int argc, char **argv, char **envp,
                  char message[static CONFIG_MESSAGE_SIZE]);
 
+/*
+ * Puts the address of a socket that was handed over in the place of --listen's. 0, or -EINVAL with
+ * the message where --listen would be refused with it.
+ */
+int config_replace_listen(struct config *config, const struct sockaddr_storage *address,
+                          socklen_t len, char message[static CONFIG_MESSAGE_SIZE]);
+
 /* Frees what the configuration owns. */
 void config_free(struct config *config);
 

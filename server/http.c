@@ -419,14 +419,16 @@ static struct MHD_Daemon *start_daemon(struct http_server *s, int listen_fd)
 /* Starts `s`, whose options are set. 0, or a negative errno; nothing is left open then. */
 static int start(struct http_server *s, const char **ret_message)
 {
-    if (s->options.tls_certificate && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
-        *ret_message = "libmicrohttpd was built without TLS";
-        return -ENOTSUP;
-    }
+    int fd = s->options.listen_fd > 0 ? http_adopt(s->options.listen_fd, s->address, ret_message)
+                                      : http_listen(&s->options.listen, s->address, ret_message);
 
-    int fd = http_listen(&s->options.listen, s->address, ret_message);
     if (fd < 0)
         return fd;
+    if (s->options.tls_certificate && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
+        *ret_message = "libmicrohttpd was built without TLS";
+        close(fd);
+        return -ENOTSUP;
+    }
     s->daemon = start_daemon(s, fd);
     if (!s->daemon) {
         *ret_message = "cannot start the HTTP server";
@@ -481,9 +483,8 @@ void http_drain(struct http_server *s)
         return;
     s->draining = true;
 
-    int fd = MHD_quiesce_daemon(s->daemon);
-    if (fd >= 0)
-        close(fd);
+    if (s->options.listen_fd > 0)
+        close(MHD_quiesce_daemon(s->daemon));
     LIST_FOR (link, &s->connections) {
         struct connection *c = CONTAINER_OF(link, struct connection, link);
 

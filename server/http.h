@@ -21,6 +21,8 @@ struct problem;
 /* A timeout of 0 ms is none. */
 struct http_options {
     struct sockaddr_storage listen;
+    int listen_fd; /* a socket that listens already and was handed over; closed by the server, also
+                      where it does not start. 0: `listen` is bound */
     const char *tls_certificate; /* PEM; borrowed until the server has started; NULL: no TLS */
     const char *tls_key;
     unsigned max_connections;   /* further ones wait in the kernel's queue */
@@ -73,8 +75,10 @@ int http_start(const struct http_options *options, const struct http_application
 const char *http_address(const struct http_server *s);
 
 /*
- * Stops listening and closes connections that are between two requests. What is under way goes on,
- * a first request on a connection that is open included; answers say Connection: close.
+ * Closes connections that are between two requests. What is under way goes on, a first request on
+ * a connection that is open included; answers say Connection: close. New connections are still
+ * taken, so that who asks for the daemon's health learns it, until http_stop(); but not from a
+ * socket that was handed over: there they wait for the daemon that will be handed it next.
  */
 void http_drain(struct http_server *s);
 

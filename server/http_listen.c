@@ -58,12 +58,19 @@ int http_listen(const struct sockaddr_storage *address, char ret_text[static HTT
         return -errno;
     }
     int rc = bind_and_listen(fd, address, ret_message);
-    if (rc == 0) {
-        rc = address_text(fd, ret_text);
-        if (rc < 0)
-            *ret_message = "cannot tell the address that was bound";
-    }
     if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    return http_adopt(fd, ret_text, ret_message);
+}
+
+int http_adopt(int fd, char ret_text[static HTTP_ADDRESS_SIZE], const char **ret_message)
+{
+    int rc = address_text(fd, ret_text);
+
+    if (rc < 0) {
+        *ret_message = "cannot tell the address that was bound";
         close(fd);
         return rc;
     }

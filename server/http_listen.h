@@ -15,4 +15,7 @@ enum { HTTP_ADDRESS_SIZE = 80 };
 int http_listen(const struct sockaddr_storage *address, char ret_text[static HTTP_ADDRESS_SIZE],
                 const char **ret_message);
 
+/* The same for a socket that listens and does not block already; returns it. Consumes `fd`. */
+int http_adopt(int fd, char ret_text[static HTTP_ADDRESS_SIZE], const char **ret_message);
+
 #endif

@@ -9,8 +9,9 @@
  *     server/batch.c     the main job; server/item.c is one URL of it: fetch, parse_page, emit
  *     server/stream.h    records to a client, as fast as it reads
  *     server/intake.h    request bodies to lists of URLs
- *     server/config.h    command line, environment, file  server/options.h   a batch's own
+ *     server/config.h    command line, environment, file server/options.h   a batch's own
  *     server/record.h    records out (server/json.h)     server/problem.h   errors out
+ *     server/activation.h  what a service manager hands us  server/notify.h   what it is told
  *     server/log.h       standard error                  server/report.h   what the runtime does
  *     core/async/        futures, tasks on loop, thread and process: everything above runs on it
  *     core/fetch/        URLs to pages: queues, guard, libcurl
@@ -24,8 +25,10 @@
 #include "core/base/heap.h"
 #include "parsers/parse_page.h"
 #include "server/access.h"
+#include "server/activation.h"
 #include "server/config.h"
 #include "server/log.h"
+#include "server/notify.h"
 #include "server/report.h"
 #include "server/serve.h"
 #include "server/version.h"
@@ -108,14 +111,24 @@ static bool read_identity(const struct config *config, struct tls_identity *ret)
 
 static int run(struct config *config)
 {
+    char message[CONFIG_MESSAGE_SIZE];
     struct tls_identity identity = {0};
-    struct access *access = read_tokens(config);
+    struct notifier notifier;
+    int listen_fd = activation_take(config, message);
 
+    if (listen_fd < 0) {
+        fprintf(stderr, "%s\n", message);
+        return EXIT_USAGE;
+    }
+    struct access *access = read_tokens(config); /* behind what asks whether there are any */
     if (!access || !read_identity(config, &identity)) {
         access_free(access);
         return EXIT_USAGE;
     }
     log_open(STDERR_FILENO, config->log_format, config->log_level);
+    int rc = notify_open(&notifier);
+    if (rc < 0)
+        log_warn("the service manager cannot be told anything", log_errno(rc));
     take_signals();
     heap_configure();
     raise_descriptor_limit();
@@ -126,7 +139,7 @@ static int run(struct config *config)
         .hooks = report_hooks(),
     });
 
-    future *served = serve(config, access, &identity);
+    future *served = serve(config, access, &identity, listen_fd, &notifier);
     future_wait(served, CLOCK_NEVER);
     int status = future_ok(served) ? EXIT_SUCCESS : EXIT_FAILURE;
     future_drop(served);

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -30,12 +31,15 @@ enum {
     HOLD_BYTES =
         128 << 20, /* bodies in memory before no more fetches start; those under way go on */
     DESCRIPTORS_BESIDE = 64, /* of what is neither a client nor a fetch nor a worker */
+    END_MS = 5000,           /* for what comes behind the grace: workers and connections closed */
     FLUSH_MS = 2000, /* the last part of the grace: for clients to read what is given back */
 };
 
 struct daemon {
     const struct config *config;
     const struct tls_identity *identity;
+    int listen_fd; /* handed over; 0: none */
+    struct notifier *notifier;
     struct guard *guard;
     struct batches batches;
     struct api api;
@@ -104,9 +108,12 @@ static future *stop_asked(struct daemon *d)
     return d->stop ? f : future_out_of_memory();
 }
 
+/* The manager's patience is stretched over the grace, whatever its unit says. */
 static future *drained(struct daemon *d)
 {
     d->api.draining = true;
+    notify_send(d->notifier, "STOPPING=1\nSTATUS=draining, %zu exchanges\nEXTEND_TIMEOUT_USEC=%llu",
+                http_exchanges(d->http), (unsigned long long)(d->config->grace_ms + END_MS) * 1000);
     http_drain(d->http);
     timer_set(&d->grace, clock_after_ms(loop_now_ns(), d->config->grace_ms - flush_ms(d)));
     return http_idle(d->http);
@@ -187,6 +194,14 @@ static void tell_few_descriptors(const struct config *c)
                  log_unsigned("limit", limit.rlim_cur), log_unsigned("may_be_needed", wanted));
 }
 
+static void tell_ready(struct daemon *d)
+{
+    char status[NOTIFY_SIZE / 2];
+
+    snprintf(status, sizeof status, "listening on %s", http_address(d->http));
+    notify_ready(d->notifier, status);
+}
+
 /* Builds the house; false, and the reason logged, when something is not to be had. */
 static bool build(struct daemon *d)
 {
@@ -224,6 +239,7 @@ static bool build(struct daemon *d)
         .listen = c->listen,
         .tls_certificate = d->identity->certificate.ptr,
         .tls_key = d->identity->key.ptr,
+        .listen_fd = d->listen_fd,
         .max_connections = MAX_CONNECTIONS,
         .header_timeout_ms = (unsigned)c->header_timeout_ms,
         .body_timeout_ms = BODY_TIMEOUT_MS,
@@ -241,6 +257,7 @@ static bool build(struct daemon *d)
     log_info("listening", log_text("address", http_address(d->http)),
              log_text("version", SKIMD_VERSION), log_unsigned("workers", c->workers),
              log_bool("tls", d->identity->certificate.ptr != NULL));
+    tell_ready(d);
     tell_few_descriptors(c);
     report_slow_callbacks();
     return true;
@@ -273,6 +290,7 @@ static void serve_drop(void *frame)
     struct daemon *d = *(struct daemon **)frame;
 
     timer_clear(&d->grace);
+    notify_close(d->notifier);
     http_stop(d->http);
     if (d->signals >= 0) {
         loop_forget(d->signals);
@@ -292,7 +310,7 @@ static void serve_drop(void *frame)
 TASK(serve_task, ON_LOOP, sizeof(struct daemon *), .step = serve_step, .drop = serve_drop);
 
 future *serve(const struct config *config, struct access *access,
-              const struct tls_identity *identity)
+              const struct tls_identity *identity, int listen_fd, struct notifier *notifier)
 {
     struct daemon *d = calloc(1, sizeof *d);
 
@@ -300,6 +318,8 @@ future *serve(const struct config *config, struct access *access,
         return future_out_of_memory();
     d->config = config;
     d->identity = identity;
+    d->listen_fd = listen_fd;
+    d->notifier = notifier;
     d->signals = -1;
     d->grace.fire = out_of_patience;
     d->batches.config = config;

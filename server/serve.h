@@ -5,19 +5,22 @@
 #include "core/async/future.h"
 #include "server/access.h"
 #include "server/config.h"
+#include "server/notify.h"
 #include "server/tls.h"
 
 /*
- * Serves until SIGTERM or SIGINT, then drains: takes no more connections, lets what is under way
- * finish for grace_ms, gives back what is left. Ok when all of that is done; failed with a negative
- * errno, and the reason logged, when the daemon cannot start.
+ * Serves until SIGTERM or SIGINT, then drains: takes no more batches, lets what is under way finish
+ * for grace_ms, gives back what is left. Ok when all of that is done; failed with a negative errno,
+ * and the reason logged, when the daemon cannot start.
  *
- * SIGHUP reads the token file once more.
+ * SIGHUP reads the token file once more. `listen_fd` is a socket to listen on, consumed; 0: that of
+ * the configuration is made. `notifier` is told of the daemon's life, and closed at its end.
  *
- * SIGTERM, SIGINT, SIGHUP and SIGUSR1 must be blocked in every thread. `config` and `access` must
- * outlive the runtime, and so must `identity`, which is empty where there is no TLS.
+ * SIGTERM, SIGINT, SIGHUP and SIGUSR1 must be blocked in every thread. `config`, `access` and
+ * `notifier` must outlive the runtime, and so must `identity`, which is empty where there is no
+ * TLS.
  */
 future *serve(const struct config *config, struct access *access,
-              const struct tls_identity *identity);
+              const struct tls_identity *identity, int listen_fd, struct notifier *notifier);
 
 #endif

@@ -85,7 +85,8 @@
     X(scrape)                                                                                      \
     X(scrape_fields)                                                                               \
     X(web)                                                                                         \
-    X(politeness)
+    X(politeness)                                                                                  \
+    X(service)
 
 #define DECLARE_SUITE(name) Suite *suite_##name(void);
 SUITES(DECLARE_SUITE)

@@ -19,31 +19,62 @@ enum { ARGUMENTS_MAX = 32, REQUEST_TIMEOUT_S = 100 };
 
 /* -- process ----------------------------------------------------------------------------------- */
 
-static pid_t spawn(const char *const *fixed, const char *const *arguments, int *ret_stderr)
+struct command {
+    const char *argv[ARGUMENTS_MAX];
+    size_t n;
+};
+
+static void add_words(struct command *c, const char *const *words)
+{
+    for (; words && *words; words++) {
+        ck_assert_uint_lt(c->n + 1, ARGUMENTS_MAX);
+        c->argv[c->n++] = *words;
+    }
+}
+
+static void add_binary(struct command *c)
 {
     const char *binary = getenv("SKIMD_BINARY");
-    const char *argv[ARGUMENTS_MAX] = {binary};
-    size_t n = 1;
-    int out[2];
-    pid_t pid;
-    posix_spawn_file_actions_t actions;
 
     ck_assert_msg(binary != NULL, "SKIMD_BINARY is not set; run the tests with make check");
-    for (; fixed && *fixed; fixed++)
-        argv[n++] = *fixed;
-    for (; arguments && *arguments && n + 1 < ARGUMENTS_MAX; arguments++)
-        argv[n++] = *arguments;
+    add_words(c, (const char *const[]){binary, NULL});
+}
+
+/* `listen_fd` becomes descriptor 3; -1: none. */
+static pid_t spawn(const struct command *c, int listen_fd, int *ret_stderr)
+{
+    posix_spawn_file_actions_t actions;
+    int out[2];
+    pid_t pid;
+
     ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
     ck_assert_int_eq(posix_spawn_file_actions_init(&actions), 0);
     ck_assert_int_eq(posix_spawn_file_actions_adddup2(&actions, out[1], STDERR_FILENO), 0);
     ck_assert_int_eq(
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0), 0);
+    if (listen_fd >= 0)
+        ck_assert_int_eq(posix_spawn_file_actions_adddup2(&actions, listen_fd, 3), 0);
     ck_assert_int_eq(
-        posix_spawn(&pid, binary, &actions, NULL, (char *const *)(uintptr_t)argv, environ), 0);
+        posix_spawnp(&pid, c->argv[0], &actions, NULL, (char *const *)(uintptr_t)c->argv, environ),
+        0);
     posix_spawn_file_actions_destroy(&actions);
     close(out[1]);
     *ret_stderr = out[0];
     return pid;
+}
+
+/* exec keeps the process ID, so the shell knows the daemon's. */
+static struct command under_manager(const char *const *arguments, const char *const *variables)
+{
+    static const char *const shell[] = {
+        "sh", "-c", "export LISTEN_PID=$$ WATCHDOG_PID=$$; exec \"$0\" \"$@\"", NULL};
+    struct command c = {.argv = {"env"}, .n = 1};
+
+    add_words(&c, variables);
+    add_words(&c, shell);
+    add_binary(&c);
+    add_words(&c, arguments);
+    return c;
 }
 
 /* Reads up to the end of a line or of the file; what was read stays NUL-terminated in `line`. */
@@ -56,20 +87,37 @@ static void read_line(int fd, char *line, size_t size)
     line[n] = '\0';
 }
 
+static void wait_until_it_listens(struct daemon *d)
+{
+    static const char key[] = "\"address\":\"127.0.0.1:";
+    char line[1024];
+
+    read_line(d->log, line, sizeof line);
+    const char *address = strstr(line, key);
+    ck_assert_msg(address && strstr(line, "\"msg\":\"listening\""), "first log line: %s", line);
+    d->port = (uint16_t)strtoul(address + strlen(key), NULL, 10);
+    snprintf(d->url, sizeof d->url, "http://127.0.0.1:%u", d->port);
+}
+
 void daemon_start(struct daemon *ret, const char *const *arguments)
 {
     static const char *const fixed[] = {"--listen", "127.0.0.1:0", "--log", "json", NULL};
-    char line[1024];
-    const char *address;
+    struct command c = {0};
 
-    ret->pid = spawn(fixed, arguments, &ret->log);
-    read_line(ret->log, line, sizeof line);
-    address = strstr(line, "\"address\":\"127.0.0.1:");
-    ck_assert_msg(address && strstr(line, "\"msg\":\"listening\""), "first log line: %s", line);
-    ret->port = (uint16_t)strtoul(strrchr(address, ':') + 1, NULL, 10);
-    address = strstr(address, "127.0.0.1:") + strlen("127.0.0.1:");
-    ret->port = (uint16_t)strtoul(address, NULL, 10);
-    snprintf(ret->url, sizeof ret->url, "http://127.0.0.1:%u", ret->port);
+    add_binary(&c);
+    add_words(&c, fixed);
+    add_words(&c, arguments);
+    ret->pid = spawn(&c, -1, &ret->log);
+    wait_until_it_listens(ret);
+}
+
+void daemon_start_under(struct daemon *ret, const char *const *arguments,
+                        const char *const *variables, int listen_fd)
+{
+    struct command c = under_manager(arguments, variables);
+
+    ret->pid = spawn(&c, listen_fd, &ret->log);
+    wait_until_it_listens(ret);
 }
 
 static int wait_for(pid_t pid)
@@ -109,18 +157,35 @@ int daemon_stop(struct daemon *d)
     return daemon_wait(d);
 }
 
-int daemon_run(const char *const *arguments, char *ret_stderr, size_t size)
+static int run(const struct command *c, int listen_fd, char *ret_stderr, size_t size)
 {
     int fd;
     size_t n = 0;
     ssize_t got;
-    pid_t pid = spawn(NULL, arguments, &fd);
+    pid_t pid = spawn(c, listen_fd, &fd);
 
     while (n + 1 < size && (got = read(fd, ret_stderr + n, size - n - 1)) > 0)
         n += (size_t)got;
     ret_stderr[n] = '\0';
     close(fd);
     return wait_for(pid);
+}
+
+int daemon_run(const char *const *arguments, char *ret_stderr, size_t size)
+{
+    struct command c = {0};
+
+    add_binary(&c);
+    add_words(&c, arguments);
+    return run(&c, -1, ret_stderr, size);
+}
+
+int daemon_run_under(const char *const *arguments, const char *const *variables, int listen_fd,
+                     char *ret_stderr, size_t size)
+{
+    struct command c = under_manager(arguments, variables);
+
+    return run(&c, listen_fd, ret_stderr, size);
 }
 
 size_t daemon_workers(const struct daemon *d, pid_t *ret_pids, size_t capacity)

@@ -26,6 +26,14 @@ struct daemon {
 void daemon_start(struct daemon *ret, const char *const *arguments);
 
 /*
+ * The same below a service manager: with `variables` ("NAME=VALUE", NULL-terminated) in the
+ * environment, LISTEN_PID and WATCHDOG_PID its own, and `listen_fd` (-1: none) as descriptor 3.
+ * `arguments` stand alone: there must be a --listen, unless the socket was handed over.
+ */
+void daemon_start_under(struct daemon *ret, const char *const *arguments,
+                        const char *const *variables, int listen_fd);
+
+/*
  * Sends SIGTERM and waits: the exit status, or minus the signal that ended it. Fails the test when
  * the log tells of a failure that nobody handled.
  */
@@ -34,6 +42,10 @@ int daemon_wait(struct daemon *d);
 
 /* Runs skimd to its end; its exit status, and what it wrote to standard error (NUL-terminated). */
 int daemon_run(const char *const *arguments, char *ret_stderr, size_t size);
+
+/* The same as daemon_start_under() has it. */
+int daemon_run_under(const char *const *arguments, const char *const *variables, int listen_fd,
+                     char *ret_stderr, size_t size);
 
 /* Process IDs of its children, the workers; at most `capacity`. */
 size_t daemon_workers(const struct daemon *d, pid_t *ret_pids, size_t capacity);
