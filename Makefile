@@ -76,7 +76,7 @@ VERSION := $(shell sed -n 's/^.define SKIMD_VERSION "\(.*\)"/\1/p' server/versio
 
 .PHONY: all everything help deps demo test check check-asan check-tsan check-clang examples check-examples \
         check-install check-valgrind model torture fuzz lint format bench bench-async bench-fetch bench-parsers \
-        install install-async clean
+        install uninstall install-async clean
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/skimd $(BUILD)/libasync.a compile_commands.json ## build skimd (build/release/skimd)
@@ -202,7 +202,8 @@ examples: $(EXAMPLES) ## build the programs of examples/, which use core/async a
 check-examples: $(EXAMPLES) $(BUILD)/origin ## run the examples and compare what they print
 	examples/check $(BUILD)
 
-check-install: $(BUILD)/public/libasync.a ## install libasync somewhere temporary and build a program with it
+check-install: $(BUILD)/public/libasync.a $(BUILD)/skimd.8 ## install skimd and libasync somewhere temporary and use them
+	+tests/install_skimd $(BUILD)
 	+tests/install_async $(BUILD)
 
 check-valgrind: $(BUILD)/check_skimd ## run a million tasks under valgrind
@@ -256,8 +257,28 @@ bench-parsers: ## measure a page's title beside a parse of the whole page
 	@$(MAKE) --no-print-directory $(BUILD)/bench_parsers
 	@bench/parsers/run $(BUILD)
 
-install: $(BUILD)/skimd ## install skimd below PREFIX (/usr/local)
+# Its options are those of --help, so the binary is asked.
+$(BUILD)/skimd.8: docs/manual docs/skimd.8.in $(BUILD)/skimd
+	$(call say,MAN,$@)
+	$(Q)docs/manual $(BUILD)/skimd >$@.new && mv $@.new $@
+
+MAN_DIR   := $(PREFIX)/share/man/man8
+BASH_DIR  := $(PREFIX)/share/bash-completion/completions
+UNIT_DIR  := $(PREFIX)/lib/systemd/system
+UNITS     := skimd.service skimd.socket
+INSTALLED := $(PREFIX)/bin/skimd $(MAN_DIR)/skimd.8 $(BASH_DIR)/skimd $(UNITS:%=$(UNIT_DIR)/%)
+
+install: $(BUILD)/skimd $(BUILD)/skimd.8 ## install skimd, its manual, units and completion below PREFIX (/usr/local)
 	install -D -m 755 $(BUILD)/skimd $(DESTDIR)$(PREFIX)/bin/skimd
+	install -D -m 644 $(BUILD)/skimd.8 $(DESTDIR)$(MAN_DIR)/skimd.8
+	install -D -m 644 docs/skimd.bash $(DESTDIR)$(BASH_DIR)/skimd
+	@install -d $(DESTDIR)$(UNIT_DIR)
+	@for unit in $(UNITS); do \
+	  sed 's|/usr/local/bin/|$(PREFIX)/bin/|' docker/systemd/$$unit >$(DESTDIR)$(UNIT_DIR)/$$unit && \
+	  chmod 644 $(DESTDIR)$(UNIT_DIR)/$$unit || exit; done
+
+uninstall: ## remove what install put below PREFIX
+	rm -f $(INSTALLED:%=$(DESTDIR)%)
 
 # For the programs of others: one object, in which only what the public headers declare has a name outside.
 $(BUILD)/public/libasync.a: $(ASYNC_OBJ) $(ASYNC_HEADERS)
