@@ -113,6 +113,8 @@ static const struct option_spec options[] = {
             "file with more options, a line `name = value` each"),
     ACTION("check-config", CONFIG_CHECK,
            "check all options and files, show what is in force and exit"),
+    ACTION("healthcheck", CONFIG_ASK_HEALTH,
+           "ask the daemon at --listen whether it lives; exit with 0 or 1"),
     ACTION("help", CONFIG_SHOW_HELP, "show this and exit"),
     ACTION("version", CONFIG_SHOW_VERSION, "show the version and exit"),
 };
@@ -143,7 +145,7 @@ static const struct option_spec *option_named(struct bytes name)
 
 static bool reads_on(const struct config *config)
 {
-    return config->action == CONFIG_RUN || config->action == CONFIG_CHECK;
+    return config->action != CONFIG_SHOW_HELP && config->action != CONFIG_SHOW_VERSION;
 }
 
 /* Reads argv, up to --help or --version, and marks in `seen` what it met. */
@@ -376,7 +378,7 @@ int config_parse(struct config *ret, int argc, char **argv, char **envp,
         error = config_refuse(message, "skimd: %s needs %s",
                               config.tls_cert ? "--tls-cert" : "--tls-key",
                               config.tls_cert ? "--tls-key" : "--tls-cert");
-    if (error == 0 && reads_on(&config))
+    if (error == 0 && (config.action == CONFIG_RUN || config.action == CONFIG_CHECK))
         error = refuse_exposure(&config, "--listen", message);
     if (error < 0) {
         config_free(&config);
@@ -452,7 +454,7 @@ void config_help(struct buffer *out)
         write_wrapped(out, bytes_cstr(text));
     }
     buffer_text(out,
-                "\nEvery option but the last three can stand in the environment, --per-host as\n"
+                "\nEvery option but the last four can stand in the environment, --per-host as\n"
                 "SKIMD_PER_HOST, and all of them but --config and the token in the file, as\n"
                 "`per-host = 6`. The command line wins, then the environment.\n");
 }

@@ -22,7 +22,13 @@
 
 enum { CONFIG_MESSAGE_SIZE = 512, CONFIG_USER_AGENT_MAX = 255 };
 
-enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_SHOW_HELP, CONFIG_SHOW_VERSION };
+enum config_action {
+    CONFIG_RUN,
+    CONFIG_CHECK,
+    CONFIG_ASK_HEALTH,
+    CONFIG_SHOW_HELP,
+    CONFIG_SHOW_VERSION
+};
 
 /* Times in milliseconds, sizes in bytes. Numbers are uint64_t throughout: the table fills them. */
 struct config {

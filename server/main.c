@@ -27,6 +27,7 @@
 #include "server/access.h"
 #include "server/activation.h"
 #include "server/config.h"
+#include "server/healthcheck.h"
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/report.h"
@@ -169,6 +170,17 @@ static int check(struct config *config)
     return show(&text);
 }
 
+static int ask_health(const struct config *config)
+{
+    struct buffer what = {0};
+    int rc = healthcheck(config, &what);
+
+    if (rc < 0)
+        fprintf(stderr, "skimd: %.*s\n", (int)what.len, what.ptr);
+    buffer_free(&what);
+    return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     if (async_is_worker(argc, argv))
@@ -194,6 +206,9 @@ int main(int argc, char **argv)
         break;
     case CONFIG_CHECK:
         status = check(&config);
+        break;
+    case CONFIG_ASK_HEALTH:
+        status = ask_health(&config);
         break;
     case CONFIG_RUN:
         status = run(&config);

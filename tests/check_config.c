@@ -529,6 +529,7 @@ START_TEST(help_names_every_option_within_80_columns)
                                         "log-level",
                                         "config",
                                         "check-config",
+                                        "healthcheck",
                                         "help",
                                         "version"};
     struct buffer help = {0};

@@ -312,6 +312,37 @@ START_TEST(a_socket_that_others_can_reach_needs_a_word)
 }
 END_TEST
 
+/* -- health ------------------------------------------------------------------------------------ */
+
+/* How a health check of that port ends. */
+static int checked(const char *host, uint16_t port, char *text, size_t size)
+{
+    char address[64];
+
+    snprintf(address, sizeof address, "--listen=%s:%u", host, port);
+    return daemon_run(LIST("--healthcheck", address), text, size);
+}
+
+START_TEST(a_health_check_tells_whether_a_daemon_answers_200)
+{
+    /* Any address is asked by loopback, and needs no word as listening there would. */
+    static const char *const hosts[] = {"127.0.0.1", "0.0.0.0", "[::]"};
+    struct origin *origin = origin_start(NULL);
+    struct daemon skimd;
+    char text[1024];
+
+    daemon_start(&skimd, NULL);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_msg(checked(hosts[i], skimd.port, text, sizeof text) == 0, "%s", text);
+    ck_assert_int_eq(daemon_stop(&skimd), 0);
+    ck_assert_int_eq(checked("127.0.0.1", skimd.port, text, sizeof text), 1);
+    ck_assert_msg(strstr(text, "Connection refused"), "%s", text);
+    ck_assert_int_eq(checked("127.0.0.1", origin_port(origin), text, sizeof text), 1);
+    ck_assert_msg(strstr(text, "the answer is not 200"), "%s", text);
+    origin_stop(origin);
+}
+END_TEST
+
 Suite *suite_service(void)
 {
     Suite *suite = suite_create("service");
@@ -328,6 +359,7 @@ Suite *suite_service(void)
     tcase_add_test(tests, what_was_handed_to_another_process_is_left_alone);
     tcase_add_test(tests, what_is_not_one_listening_socket_is_refused);
     tcase_add_test(tests, a_socket_that_others_can_reach_needs_a_word);
+    tcase_add_test(tests, a_health_check_tells_whether_a_daemon_answers_200);
     suite_add_tcase(suite, tests);
     return suite;
 }
