@@ -27,7 +27,7 @@ static void answer_health(struct api *api, struct exchange *x)
 {
     struct buffer body = {0};
 
-    buffer_text(&body, api->draining ? "{\"status\":\"draining\"}\n" : "{\"status\":\"ok\"}\n");
+    buffer_text(&body, api->leaving ? "{\"status\":\"draining\"}\n" : "{\"status\":\"ok\"}\n");
     exchange_respond(x, 200, "application/json", NULL, &body);
 }
 

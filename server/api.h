@@ -13,6 +13,7 @@ struct api {
     struct batches *batches;
     struct access *access;
     struct cors cors;
+    bool leaving;  /* who asks for our readiness learns that we are not, or not for long */
     bool draining; /* new batches are refused with 503 */
 };
 

@@ -49,7 +49,7 @@ struct daemon {
     struct timer grace;
     bool given_back;
 
-    future *probe, *stopped, *idle, *ended;
+    future *probe, *stopped, *noticed, *idle, *ended;
 };
 
 /* -- ending ------------------------------------------------------------------------------------ */
@@ -95,8 +95,10 @@ static void on_signal(void *arg, int fd, uint32_t events)
     if (d->stop) {
         promise_resolve(d->stop, NULL, NULL);
         d->stop = promise_drop(d->stop);
+    } else if (d->noticed && !future_settled(d->noticed)) {
+        future_cancel(d->noticed); /* the second signal: now */
     } else if (!d->given_back) {
-        out_of_patience(&d->grace); /* the second signal: now */
+        out_of_patience(&d->grace); /* and so here */
     }
 }
 
@@ -108,12 +110,24 @@ static future *stop_asked(struct daemon *d)
     return d->stop ? f : future_out_of_memory();
 }
 
-/* The manager's patience is stretched over the grace, whatever its unit says. */
+/*
+ * Gives load balancers the time to learn that we go. The manager's patience is stretched over that
+ * and the grace, whatever its unit says.
+ */
+static future *noticed(struct daemon *d)
+{
+    uint64_t delay_ms = d->config->drain_delay_ms;
+
+    d->api.leaving = true;
+    notify_send(d->notifier, "STOPPING=1\nSTATUS=draining, %zu exchanges\nEXTEND_TIMEOUT_USEC=%llu",
+                http_exchanges(d->http),
+                (unsigned long long)(delay_ms + d->config->grace_ms + END_MS) * 1000);
+    return delay_ms > 0 ? future_after_ms(delay_ms) : future_done();
+}
+
 static future *drained(struct daemon *d)
 {
     d->api.draining = true;
-    notify_send(d->notifier, "STOPPING=1\nSTATUS=draining, %zu exchanges\nEXTEND_TIMEOUT_USEC=%llu",
-                http_exchanges(d->http), (unsigned long long)(d->config->grace_ms + END_MS) * 1000);
     http_drain(d->http);
     timer_set(&d->grace, clock_after_ms(loop_now_ns(), d->config->grace_ms - flush_ms(d)));
     return http_idle(d->http);
@@ -276,6 +290,7 @@ static int serve_step(task *t, void *frame)
         return TASK_FINISHED;
     }
     AWAIT(t, d->stopped, stop_asked(d));
+    AWAIT(t, d->noticed, noticed(d));
     AWAIT(t, d->idle, drained(d));
     timer_clear(&d->grace);
     d->http = http_stop(d->http);
@@ -302,6 +317,7 @@ static void serve_drop(void *frame)
     promise_drop(d->stop);
     future_drop(d->probe);
     future_drop(d->stopped);
+    future_drop(d->noticed);
     future_drop(d->idle);
     future_drop(d->ended);
     free(d);

@@ -9,9 +9,9 @@
 #include "server/tls.h"
 
 /*
- * Serves until SIGTERM or SIGINT, then drains: takes no more batches, lets what is under way finish
- * for grace_ms, gives back what is left. Ok when all of that is done; failed with a negative errno,
- * and the reason logged, when the daemon cannot start.
+ * Serves until SIGTERM or SIGINT, and for drain_delay_ms more; then drains: takes no more batches,
+ * lets what is under way finish for grace_ms, gives back what is left. Ok when all of that is done;
+ * failed with a negative errno, and the reason logged, when the daemon cannot start.
  *
  * SIGHUP reads the token file once more. `listen_fd` is a socket to listen on, consumed; 0: that of
  * the configuration is made. `notifier` is told of the daemon's life, and closed at its end.

@@ -516,6 +516,7 @@ START_TEST(help_names_every_option_within_80_columns)
                                         "allow-insecure",
                                         "max-batch-urls",
                                         "max-body-bytes",
+                                        "drain-delay-ms",
                                         "grace-ms",
                                         "header-timeout-ms",
                                         "token-file",

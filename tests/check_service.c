@@ -268,6 +268,26 @@ START_TEST(without_a_manager_health_is_told_until_the_end)
 }
 END_TEST
 
+START_TEST(load_balancers_have_time_to_notice)
+{
+    struct records records;
+    struct buffer log = {0};
+    struct daemon skimd;
+
+    daemon_start(&skimd, LIST("--drain-delay-ms", "3600000"));
+    ck_assert_int_eq(kill(skimd.pid, SIGTERM), 0);
+    ck_assert(read_until(skimd.log, &log, "\"msg\":\"stopping\""));
+    int asks = dial(skimd.port);
+    ask_for_health(asks);
+    hear(asks, "{\"status\":\"draining\"}");
+    daemon_scrape(&skimd, "", "text/plain", BYTES("nonsense"), &records); /* as if nothing were */
+    ck_assert_uint_eq(records.total, 1);
+    records_free(&records);
+    ck_assert_int_eq(daemon_stop(&skimd), 0); /* the second signal: now */
+    buffer_free(&log);
+}
+END_TEST
+
 START_TEST(what_was_handed_to_another_process_is_left_alone)
 {
     struct daemon skimd;
@@ -356,6 +376,7 @@ Suite *suite_service(void)
     tcase_add_test(tests, a_socket_that_was_handed_over_is_served);
     tcase_add_test(tests, nobody_is_refused_while_it_is_started_anew);
     tcase_add_test(tests, without_a_manager_health_is_told_until_the_end);
+    tcase_add_test(tests, load_balancers_have_time_to_notice);
     tcase_add_test(tests, what_was_handed_to_another_process_is_left_alone);
     tcase_add_test(tests, what_is_not_one_listening_socket_is_refused);
     tcase_add_test(tests, a_socket_that_others_can_reach_needs_a_word);
