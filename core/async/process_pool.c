@@ -51,6 +51,13 @@ static const struct worker_backend *backend(void)
     return world()->workers;
 }
 
+/* So many more (or fewer) workers have a call. */
+static void count_busy(int change)
+{
+    pool.busy += (unsigned)change; /* modulo 2^N: a negative change subtracts */
+    count(COUNT_WORKERS_BUSY, change);
+}
+
 /* -- ending ------------------------------------------------------------------------------------ */
 
 /* Whatever comes next, the exit of the process ends the matter. The first verdict counts. */
@@ -171,7 +178,7 @@ static void take_answer(struct worker *w)
     w->task = NULL;
     t->worker = NULL;
     w->calls++;
-    pool.busy--;
+    count_busy(-1);
     pool.useless = 0;
     if (w->verdict || w->exited) {
         w->state = ENDING;
@@ -255,7 +262,8 @@ static void on_exit_seen(void *arg, int fd, uint32_t events)
         verdict = -EOWNERDEAD;
     pool.alive--;
     judge_start(w);
-    pool.busy -= w->state == BUSY;
+    if (w->state == BUSY)
+        count_busy(-1);
     worker_free(w);
     if (t)
         call_lost(t, verdict, unheard);
@@ -300,6 +308,7 @@ static int spawn_worker(void)
     list_push_back(&pool.workers, &w->link);
     pool.alive++;
     count(COUNT_WORKERS, 1);
+    count(COUNT_WORKERS_STARTED, 1);
     return 0;
 }
 
@@ -377,7 +386,7 @@ static void call(struct worker *w, task *t)
         process_queue_push_again(t);
     } else if (w->task) {
         w->state = BUSY;
-        pool.busy++;
+        count_busy(1);
         list_remove(&w->link);
         list_push_back(&pool.workers, &w->link);
     }
@@ -439,4 +448,5 @@ void process_pool_stop(void)
         worker_free(w);
     }
     pool.alive = 0;
+    count_busy(-(int)pool.busy);
 }

@@ -74,7 +74,7 @@ static long counted(enum counter which)
 /* What has happened is counted anew by each run; what is alive may be older than it. */
 static void reset_counters(void)
 {
-    for (enum counter c = COUNT_WORKERS_LOST; c <= COUNT_TASKS_QUARANTINED; c++)
+    for (enum counter c = COUNT_WORKERS_STARTED; c <= COUNT_TASKS_QUARANTINED; c++)
         for (int row = 0; row < 2; row++)
             atomic_store(&counters[row][c], 0);
 }
@@ -92,11 +92,13 @@ struct async_counts async_counts(void)
 struct async_stats async_stats(void)
 {
     return (struct async_stats){
+        .workers_started = counted(COUNT_WORKERS_STARTED),
         .workers_lost = counted(COUNT_WORKERS_LOST),
         .workers_recycled = counted(COUNT_WORKERS_RECYCLED),
         .tasks_retried = counted(COUNT_TASKS_RETRIED),
         .tasks_quarantined = counted(COUNT_TASKS_QUARANTINED),
         .threads_abandoned = counted(COUNT_THREADS_ABANDONED),
+        .workers_busy = counted(COUNT_WORKERS_BUSY),
         .queued = counted(COUNT_QUEUED),
         .queued_bytes = counted(COUNT_QUEUED_BYTES),
         .parked = counted(COUNT_PARKED),

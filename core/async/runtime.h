@@ -72,11 +72,13 @@ struct async_counts async_counts(void);
 
 /* What has happened since the start, and what waits now. Any thread. */
 struct async_stats {
+    long workers_started;      /* those that replaced others, too */
     long workers_lost;         /* died, or killed, while in use */
     long workers_recycled;     /* replaced for their age or size */
     long tasks_retried;        /* on another worker, after theirs was lost */
     long tasks_quarantined;    /* refused: their request had killed two workers */
     long threads_abandoned;    /* left to themselves, now */
+    long workers_busy;         /* that have a call, now */
     long queued, queued_bytes; /* process tasks that wait for a worker, now */
     long parked;               /* process tasks that wait for the queue, now */
 };

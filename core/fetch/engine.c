@@ -204,6 +204,16 @@ int engine_close_socket(void *engine, curl_socket_t fd)
     return close(fd);
 }
 
+size_t engine_connections(const struct engine *e)
+{
+    return e->connections;
+}
+
+uint64_t engine_received_bytes(const struct engine *e)
+{
+    return e->received_bytes;
+}
+
 /* -- what the options are worth ---------------------------------------------------------------- */
 
 /* Whether a line is the beginning of one (RFC 7468 section 5; "TRUSTED" is OpenSSL's own form). */

@@ -10,6 +10,7 @@
 #include "core/fetch/guard.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct engine;
 struct large_bodies;
@@ -35,6 +36,11 @@ struct engine_options {
  * guard is not asked: the one address that is connected to is the operator's choice.
  */
 struct engine *engine_new(const struct engine_options *options);
+
+/* For those who watch: connections that are open, idle ones included, and bytes of bodies that came
+ * so far, of those too that were not wanted or not complete. */
+size_t engine_connections(const struct engine *e);
+uint64_t engine_received_bytes(const struct engine *e);
 
 /* Closes every connection. No transfer may be under way. NULL is fine. Returns NULL. */
 struct engine *engine_free(struct engine *e);

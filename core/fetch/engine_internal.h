@@ -11,6 +11,7 @@
 #include <curl/curl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct engine {
     struct engine_options options;
@@ -28,8 +29,9 @@ struct engine {
     bool closed;     /* engine_free came first: `collect` frees what is left */
     unsigned char *sockets; /* by descriptor: an enum engine_socket */
     size_t sockets_size;
-    size_t connections; /* that are open */
-    long http_version;  /* for CURLOPT_HTTP_VERSION */
+    size_t connections;      /* that are open */
+    uint64_t received_bytes; /* of bodies, so far */
+    long http_version;       /* for CURLOPT_HTTP_VERSION */
     bool handles_serve_again;
 };
 

@@ -168,6 +168,17 @@ struct schedule *fetcher_schedule(struct fetcher *f)
     return f->schedule;
 }
 
+struct fetcher_stats fetcher_stats(const struct fetcher *f)
+{
+    struct fetcher_stats stats = {.schedule = schedule_stats(f->schedule)};
+
+    for (size_t i = 0; i < ENGINES; i++) {
+        stats.connections += engine_connections(f->engines[i]);
+        stats.received_bytes += engine_received_bytes(f->engines[i]);
+    }
+    return stats;
+}
+
 static struct engine *engine_for(struct fetcher *f, const struct target *target)
 {
     uint64_t hash = hash_keyed(target->origin, strlen(target->origin));
@@ -228,6 +239,7 @@ struct mishap {
     const char *message; /* NULL: the code's own */
     bool permanent;      /* not to be tried again, although its code may be */
     bool temporary;      /* to be tried again another day, although its code is not */
+    uint64_t transfer_us;
 };
 
 static uint64_t microseconds_since(uint64_t then_ns)
@@ -255,6 +267,7 @@ static void note(struct fetch_frame *s, const struct mishap *m)
     *s->failure = (struct fetch_failure){
         .retryable = m->temporary || (!m->permanent && fetch_code_retryable(m->code, m->phase)),
         .attempts = s->attempts,
+        .total_us = s->spent_us + s->dns_us + s->dial_us + m->transfer_us,
     };
     snprintf(s->failure->message, sizeof s->failure->message, "%s",
              m->message ? m->message : fetch_code_message(m->code));
@@ -643,6 +656,7 @@ static void note_transfer(struct fetch_frame *s)
     if (failure) {
         m.phase = failure->phase;
         m.message = failure->message;
+        m.transfer_us = failure->timing.total_us;
     }
     note(s, &m);
 }
@@ -685,7 +699,7 @@ static future *back_off(struct fetch_frame *s)
     bool refused = !s->code && is_refusal(future_value(s->transfer));
 
     s->attempts++;
-    s->spent_us = 0;
+    s->spent_us = s->dns_us = s->dial_us = 0;
     s->transfer = future_drop(s->transfer); /* its body need not wait as well */
     if (refused)
         return future_done();

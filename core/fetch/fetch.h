@@ -77,6 +77,7 @@ struct fetch_failure {
     char message[CURL_ERROR_SIZE];
     bool retryable; /* worth asking for again later */
     unsigned attempts;
+    uint64_t total_us; /* as of a page; 0: nothing was asked of any host in the last attempt */
 };
 
 /*
@@ -97,6 +98,14 @@ struct fetcher *fetcher_free(struct fetcher *f);
 
 /* For flow_new() and the reports. */
 struct schedule *fetcher_schedule(struct fetcher *f);
+
+/* For those who watch. Loop thread. */
+struct fetcher_stats {
+    struct schedule_stats schedule;
+    size_t connections;      /* to hosts, that are open, idle ones included */
+    uint64_t received_bytes; /* of bodies, so far, as they came over the wire */
+};
+struct fetcher_stats fetcher_stats(const struct fetcher *f);
 
 /* For a flow that obeys robots.txt; must stay as long as the flow does. */
 struct robots_policy {

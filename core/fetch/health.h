@@ -38,6 +38,12 @@ enum health_state {
 #undef X
 };
 
+enum {
+#define X(constant, name) +1
+    HEALTH_STATE_COUNT = 0 HEALTH_STATES(X)
+#undef X
+};
+
 /* All zero: healthy. */
 struct health {
     enum health_state state; /* as of the last event: ask health_at() */

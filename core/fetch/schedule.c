@@ -1021,3 +1021,19 @@ void schedule_report(const struct schedule *s, struct bytes host,
              });
     }
 }
+
+struct schedule_stats schedule_stats(const struct schedule *s)
+{
+    struct schedule_stats stats = {
+        .active = s->active,
+        .waiting = s->waiting,
+        .held_bytes = s->held,
+    };
+    uint64_t now = loop_now_ns();
+
+    for (const struct origin *o = s->origins.table; o; o = o->hh.next) {
+        stats.origins[health_at(&o->health, now)]++;
+        stats.origins_waiting += o->queued > 0;
+    }
+    return stats;
+}

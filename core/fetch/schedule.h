@@ -172,4 +172,16 @@ struct origin_report {
 void schedule_report(const struct schedule *s, struct bytes host,
                      void (*tell)(void *arg, const struct origin_report *report), void *arg);
 
+/* What there is now, in all. */
+struct schedule_stats {
+    size_t active;  /* turns that are taken */
+    size_t waiting; /* tickets: redirects, retries, URLs that were begun in order */
+    size_t held_bytes;
+    size_t origins[HEALTH_STATE_COUNT]; /* that are in use or remembered, by state */
+    size_t origins_waiting;             /* that something waits for */
+};
+
+/* Looks at every origin that is known, some microseconds for a hundred. */
+struct schedule_stats schedule_stats(const struct schedule *s);
+
 #endif

@@ -87,6 +87,12 @@ static bool look_at_body(struct transfer *t)
     return !t->stopped;
 }
 
+static void count_received(struct transfer *t, size_t length)
+{
+    t->held->response.body_bytes += length;
+    t->engine->received_bytes += length;
+}
+
 static size_t on_body(char *data, size_t one, size_t length, void *arg)
 {
     struct transfer *t = arg;
@@ -95,11 +101,11 @@ static size_t on_body(char *data, size_t one, size_t length, void *arg)
 
     (void)one;
     if (!t->body_begun && !begin_body(t, length)) {
-        r->body_bytes += length;
+        count_received(t, length);
         return CURL_WRITEFUNC_ERROR;
     }
     if (t->unwanted) {
-        r->body_bytes += length;
+        count_received(t, length);
         return length;
     }
     if (length > t->request.max_body_bytes - r->body.len) {
@@ -111,7 +117,7 @@ static size_t on_body(char *data, size_t one, size_t length, void *arg)
     buffer_append(&r->body, data, length);
     if (r->body.failed)
         return CURL_WRITEFUNC_ERROR;
-    r->body_bytes += length;
+    count_received(t, length);
     held->hold(held->hold_arg, (ptrdiff_t)length);
     return look_at_body(t) ? length : CURL_WRITEFUNC_ERROR;
 }
