@@ -1,8 +1,11 @@
 #include "server/api.h"
 
 #include "server/hosts.h"
+#include "server/metrics.h"
 #include "server/problem.h"
 #include "server/quota.h"
+
+#include <assert.h>
 
 enum { RETRY_AFTER_DRAIN_S = 5 };
 
@@ -12,6 +15,7 @@ struct route {
     const char *methods;
     bool (*accepts)(const struct api *api, struct exchange *x, struct problem *ret_problem);
     void (*handle)(struct api *api, struct exchange *x);
+    const char *label; /* of it in the metrics; NULL: the path */
 };
 
 /* Whose request it is; false, and a 401, when it is nobody's. */
@@ -30,6 +34,8 @@ static void answer_health(struct api *api, struct exchange *x)
     buffer_text(&body, api->leaving ? "{\"status\":\"draining\"}\n" : "{\"status\":\"ok\"}\n");
     exchange_respond(x, 200, "application/json", NULL, &body);
 }
+
+static void answer_metrics(struct api *api, struct exchange *x);
 
 static bool accepts_batches(const struct api *api, struct exchange *x, struct problem *ret_problem)
 {
@@ -80,11 +86,16 @@ static bool refuse_durable(const struct api *api, struct exchange *x, struct pro
 }
 
 static const struct route routes[] = {
-    {"/v1/scrape", false, "POST", accepts_batches, scrape},
-    {"/v1/batches", true, "GET, HEAD, POST, DELETE", refuse_durable, NULL},
-    {"/v1/hosts", true, "GET, HEAD", NULL, answer_host},
-    {"/healthz", false, "GET, HEAD", NULL, answer_health},
+    {"/v1/scrape", false, "POST", accepts_batches, scrape, NULL},
+    {"/v1/batches", true, "GET, HEAD, POST, DELETE", refuse_durable, NULL, NULL},
+    {"/v1/hosts", true, "GET, HEAD", NULL, answer_host, "/v1/hosts/{host}"},
+    {"/healthz", false, "GET, HEAD", NULL, answer_health, NULL},
+    {"/metrics", false, "GET, HEAD", NULL, answer_metrics, NULL},
 };
+
+enum { ROUTES = sizeof routes / sizeof routes[0] };
+
+static_assert((int)ROUTES < (int)METRIC_PATHS, "each route has its number in the metrics");
 
 /* Where nobody is asked for a token: those who watch the daemon have none. */
 static const char *const open_paths[] = {"/healthz", "/readyz"};
@@ -102,7 +113,7 @@ static bool matches(const struct route *r, struct bytes path)
 
 static const struct route *route_of(struct bytes path)
 {
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+    for (size_t i = 0; i < ROUTES; i++)
         if (matches(&routes[i], path))
             return &routes[i];
     return NULL;
@@ -173,8 +184,27 @@ static size_t fields(const struct exchange *x, void *arg,
     return cors_fields(&api->cors, exchange_header(x, "Origin"), ret);
 }
 
+static void answer_metrics(struct api *api, struct exchange *x)
+{
+    const char *paths[METRIC_PATHS] = {"other"};
+
+    for (size_t i = 0; i < ROUTES; i++)
+        paths[1 + i] = routes[i].label ? routes[i].label : routes[i].path;
+    watch_answer_metrics(api->watch, x, paths);
+}
+
+static void ended(const struct exchange *x, const struct http_end *end, void *arg)
+{
+    const struct route *r = route_of(exchange_path(x));
+
+    (void)arg;
+    metrics_count_request(&metrics, r ? 1 + (size_t)(r - routes) : 0, exchange_method(x),
+                          end->status);
+    metrics.http_sent_bytes += end->body_bytes;
+}
+
 struct http_application api_application(struct api *api)
 {
     return (struct http_application){
-        .accepts = accepts, .handle = handle, .fields = fields, .arg = api};
+        .accepts = accepts, .handle = handle, .fields = fields, .ended = ended, .arg = api};
 }

@@ -8,11 +8,13 @@
 #include "server/batch.h"
 #include "server/cors.h"
 #include "server/http.h"
+#include "server/watch.h"
 
 struct api {
     struct batches *batches;
     struct access *access;
     struct cors cors;
+    struct watch *watch;
     bool leaving;  /* who asks for our readiness learns that we are not, or not for long */
     bool draining; /* new batches are refused with 503 */
 };

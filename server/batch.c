@@ -5,6 +5,7 @@
 #include "parsers/page.h"
 #include "server/batch_internal.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "server/problem.h"
 #include "server/quota.h"
 #include "server/record.h"
@@ -50,6 +51,8 @@ static int plan(struct batch *b, struct problem *problem)
     if (error == 0)
         error = plan_make(b->urls.count, url_at, b, b->options.order == ORDER_INPUT,
                           b->twins.is_twin, &b->plan);
+    for (size_t i = 0; error == 0 && i < b->plan.group_count; i++)
+        b->planned += b->plan.groups[i].count;
     if (error < 0)
         problem_set(problem, PROBLEM_OUT_OF_MEMORY, NULL, "The batch was not begun.");
     return error;
@@ -252,6 +255,45 @@ static future *feed(struct batch *b)
     return run;
 }
 
+/* -- telling of it ----------------------------------------------------------------------------- */
+
+struct batch_progress batch_progress(const struct batch *b)
+{
+    if (!b->stream)
+        return (struct batch_progress){0};
+
+    const struct record_end *counts = stream_counts(b->stream);
+    return (struct batch_progress){
+        .total = b->urls.count,
+        .ok = counts->ok,
+        .failed = counts->failed,
+        .cancelled = counts->cancelled,
+        .waiting = scope_cancelled(b->scope) ? 0 : b->planned - b->begun,
+    };
+}
+
+static enum metric_batch_end end_of(const struct batch *b)
+{
+    int cancelled = b->scope ? scope_cancelled(b->scope) : 0;
+
+    if (!b->stream)
+        return BATCH_REFUSED;
+    if (b->client_gone)
+        return BATCH_CLIENT_GONE;
+    if (b->shut_down)
+        return BATCH_SHUT_DOWN;
+    if (cancelled == -ETIMEDOUT)
+        return BATCH_DEADLINE;
+    return cancelled == -ENOMEM ? BATCH_OUT_OF_MEMORY : BATCH_COMPLETE;
+}
+
+static void count_end(const struct batch *b)
+{
+    metrics.batches_ended[end_of(b)]++;
+    if (b->stream)
+        histogram_add(&metrics.batch_us, (clock_now_ns() - b->started_ns) / 1000);
+}
+
 static void log_end(const struct batch *b)
 {
     const struct record_end *counts = stream_counts(b->stream);
@@ -320,6 +362,7 @@ static void batch_drop(void *frame)
     future_drop(s->ended);
     future_drop(s->streamed);
     list_remove(&b->link);
+    count_end(b);
     stream_free(b->stream);
     scope_drop(b->scope);
     flow_free(b->flow);
@@ -351,6 +394,7 @@ void batch_start(struct batches *all, struct exchange *x, struct account *accoun
         batch_free(b);
         return;
     }
+    metrics.batches_started++;
     list_push_back(&all->running, &b->link);
     future *started = task_start_in(all->scope, &batch_task, &(struct batch_frame){.batch = b});
     if (future_settled(started)) /* then the batch is freed already */

@@ -24,8 +24,16 @@ struct batch {
     struct stream *stream;
     uint64_t number; /* counts the batches of this daemon; on its log lines */
     uint64_t started_ns;
+    size_t planned, begun; /* URLs that are fetched at all, and of them those whose turn has come */
     bool client_gone, shut_down;
 };
+
+/* How far a batch has come; all zero until its body is read. */
+struct batch_progress {
+    size_t total, ok, failed, cancelled; /* of records, as written so far */
+    size_t waiting;                      /* URLs that were not begun yet, and will be */
+};
+struct batch_progress batch_progress(const struct batch *b);
 
 /*
  * Begins URL `index` of the batch, whose turn `t` (taken over) has come: a task in the batch's

@@ -1,3 +1,4 @@
+#include "core/base/clock.h"
 #include "server/http_internal.h"
 #include "server/problem.h"
 
@@ -66,6 +67,7 @@ struct exchange *exchange_new(struct connection *c, struct MHD_Connection *mhd, 
     x->connection = c;
     x->mhd = mhd;
     x->gone_job.run = gone_job;
+    x->began_ns = clock_now_ns();
     list_init(&x->link);
     list_init(&x->wake);
     x->target_len = target.len;
@@ -74,8 +76,35 @@ struct exchange *exchange_new(struct connection *c, struct MHD_Connection *mhd, 
     return x;
 }
 
-void exchange_completed(struct exchange *x)
+/* What the client was answered. */
+static int seen_status(const struct exchange *x)
 {
+    if (x->connection->refused)
+        return x->connection->refused;
+    return x->status ? x->status : HTTP_CLIENT_GONE;
+}
+
+/* Tells the application, as long as all is there that it may want to know. */
+static void tell_end(const struct exchange *x, bool sent)
+{
+    const struct http_application *a = &x->server->application;
+
+    if (!x->begun || !a->ended)
+        return;
+    a->ended(x,
+             &(struct http_end){
+                 .status = seen_status(x),
+                 .body_bytes = x->status ? x->sent_bytes : 0,
+                 .duration_us = (clock_now_ns() - x->began_ns) / 1000,
+                 .is_complete = sent || x->connection->refused,
+                 .remote = x->connection->remote,
+             },
+             a->arg);
+}
+
+void exchange_completed(struct exchange *x, bool sent)
+{
+    tell_end(x, sent);
     list_remove(&x->wake);
     loop_unwatch(x->connection->fd);
     x->mhd = NULL;
@@ -281,6 +310,7 @@ ssize_t exchange_read(struct exchange *x, char *to, size_t max)
 {
     size_t n = http_outbox_take(&x->outbox, to, max);
 
+    x->sent_bytes += n;
     if (x->room && has_room(x)) {
         promise_resolve(x->room, NULL, NULL);
         x->room = promise_drop(x->room);

@@ -176,10 +176,12 @@ static void on_completed(void *arg, struct MHD_Connection *mhd, void **context,
         return;
 
     struct connection *c = x->connection;
-    if (x->response)
+    if (x->response) {
         MHD_destroy_response(x->response);
-    x->response = NULL;
-    exchange_completed(x);
+        x->response = NULL;
+        x->status = 0; /* nobody saw it */
+    }
+    exchange_completed(x, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         http_deadline_enter(&c->deadline, HTTP_IDLE);
     if (s->draining)
@@ -329,6 +331,7 @@ int http_make_whole(struct exchange *x, int status, const char *content_type,
         free(bytes);
         return -ENOMEM;
     }
+    x->sent_bytes = strcmp(x->method, "HEAD") == 0 ? 0 : length;
     for (; complete && fields && fields->name; fields++)
         complete = add_field(response, fields->name, fields->value);
     return set_response(x, status, content_type, response, complete);
@@ -372,8 +375,11 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
         int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
         const union MHD_ConnectionInfo *tls =
             MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        const union MHD_ConnectionInfo *remote =
+            MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 
-        *context = connection_new(arg, mhd, fd, tls ? tls->tls_session : NULL);
+        *context = connection_new(arg, mhd, fd, tls ? tls->tls_session : NULL,
+                                  remote ? remote->client_addr : NULL);
         if (!*context)
             shutdown(fd, SHUT_RDWR);
     } else {
@@ -496,6 +502,11 @@ void http_drain(struct http_server *s)
 size_t http_exchanges(const struct http_server *s)
 {
     return s->exchange_count;
+}
+
+size_t http_connections(const struct http_server *s)
+{
+    return s->connection_count;
 }
 
 void http_settle_idle(struct http_server *s)

@@ -12,6 +12,7 @@
 #include "core/base/bytes.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 struct http_server;
@@ -44,6 +45,18 @@ struct http_field {
 
 enum { HTTP_FIELDS_MOST = 4 };
 
+/* No status of HTTP's, but what logs of servers have for it since nginx. */
+enum { HTTP_CLIENT_GONE = 499 };
+
+/* How an exchange ended. */
+struct http_end {
+    int status;                    /* HTTP_CLIENT_GONE: before it was answered */
+    uint64_t body_bytes;           /* of the answer's body, that were given to be sent */
+    uint64_t duration_us;          /* since the request line came */
+    bool is_complete;              /* else the answer was cut off, or its client left */
+    const struct sockaddr *remote; /* may be NULL */
+};
+
 /*
  * What the server asks of the application for each request whose head and body are in. It answers
  * with exchange_respond() or exchange_stream(), now or later.
@@ -55,12 +68,16 @@ enum { HTTP_FIELDS_MOST = 4 };
  *
  * `fields` (NULL: none) is asked of every answer for fields that go with it, refusals included;
  * how many it wrote is what it returns, and what they point to must live as long as the exchange.
+ *
+ * `ended` (NULL: nobody wants to know) is told of each exchange whose head was in, once, when its
+ * answer was sent or lost; what `end` says is borrowed. It may read the exchange.
  */
 struct http_application {
     bool (*accepts)(struct exchange *x, void *arg, struct problem *ret_problem);
     void (*handle)(struct exchange *x, void *arg);
     size_t (*fields)(const struct exchange *x, void *arg,
                      struct http_field ret[static HTTP_FIELDS_MOST]);
+    void (*ended)(const struct exchange *x, const struct http_end *end, void *arg);
     void *arg;
 };
 
@@ -84,6 +101,9 @@ void http_drain(struct http_server *s);
 
 /* Exchanges that have begun (head complete) and have not ended yet (answer sent, or lost). */
 size_t http_exchanges(const struct http_server *s);
+
+/* Connections that are open. */
+size_t http_connections(const struct http_server *s);
 
 /* A future that is ok when no exchange is left (at once if so). One at a time. */
 future *http_idle(struct http_server *s);

@@ -21,6 +21,7 @@ void connection_refuse(struct connection *c, const struct problem *problem)
         tls_send(c->tls, buffer_bytes(&head));
     else if (!head.failed && !body.failed)
         (void)!send(c->fd, head.ptr, head.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    c->refused = problem->status;
     buffer_free(&head);
     buffer_free(&body);
 }
@@ -87,7 +88,7 @@ void connections_await_handshakes(struct http_server *s)
 /* -- life -------------------------------------------------------------------------------------- */
 
 struct connection *connection_new(struct http_server *s, struct MHD_Connection *mhd, int fd,
-                                  void *tls)
+                                  void *tls, const struct sockaddr *remote)
 {
     struct connection *c = calloc(1, sizeof *c);
     int on = 1;
@@ -98,6 +99,7 @@ struct connection *connection_new(struct http_server *s, struct MHD_Connection *
     c->fd = fd;
     c->mhd = mhd;
     c->tls = tls;
+    c->remote = remote;
     list_init(&c->shaking);
     if (tls)
         list_push_back(&s->shaking, &c->shaking);
@@ -107,6 +109,7 @@ struct connection *connection_new(struct http_server *s, struct MHD_Connection *
         .expired = on_deadline,
     };
     list_push_back(&s->connections, &c->link);
+    s->connection_count++;
     /* The only way to learn that the client of a silent stream has lost power or network. */
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     http_deadline_enter(&c->deadline, HTTP_HEAD);
@@ -123,6 +126,7 @@ struct connection *connection_free(struct connection *c)
         http_linger(&c->server->lingering, c->fd);
     list_remove(&c->shaking);
     list_remove(&c->link);
+    c->server->connection_count--;
     free(c);
     return NULL;
 }

@@ -32,7 +32,8 @@ struct http_server {
     int epoll; /* MHD's */
     char address[HTTP_ADDRESS_SIZE];
     struct list connections;
-    struct list shaking;   /* connections in the middle of TLS' handshake that MHD may look at */
+    struct list shaking; /* connections in the middle of TLS' handshake that MHD may look at */
+    size_t connection_count;
     struct list exchanges; /* that have begun */
     size_t exchange_count;
     struct list woken; /* exchanges whose connection is to be resumed */
@@ -52,16 +53,18 @@ struct connection {
     struct http_server *server;
     int fd; /* MHD's */
     struct MHD_Connection *mhd;
-    struct list shaking; /* in server->shaking, or alone */
-    bool awaits;         /* suspended until the client goes on with the handshake */
-    void *tls;           /* MHD's gnutls_session_t; NULL: no TLS */
-    bool lingers;        /* closed while the client may still be sending */
+    const struct sockaddr *remote; /* MHD's; may be NULL */
+    struct list shaking;           /* in server->shaking, or alone */
+    bool awaits;                   /* suspended until the client goes on with the handshake */
+    void *tls;                     /* MHD's gnutls_session_t; NULL: no TLS */
+    bool lingers;                  /* closed while the client may still be sending */
+    int refused;                   /* the status of connection_refuse(); 0: it was not called */
     struct http_deadline deadline;
 };
 
 /* A connection was accepted. NULL when memory is exhausted. */
 struct connection *connection_new(struct http_server *s, struct MHD_Connection *mhd, int fd,
-                                  void *tls);
+                                  void *tls, const struct sockaddr *remote);
 
 /*
  * libmicrohttpd tries again and again, as fast as it can, to go on with a handshake for which
@@ -95,7 +98,7 @@ struct exchange {
     struct connection *connection; /* NULL once MHD has let go, as `mhd` */
     struct MHD_Connection *mhd;
     struct MHD_Response *response; /* made, not yet given to MHD */
-    int status;                    /* of `response` */
+    int status;                    /* of `response`, also when MHD has it; 0: none */
     struct list wake;              /* in server->woken */
     bool begun;                    /* the head was complete */
     bool handed;                   /* given to the application */
@@ -110,6 +113,8 @@ struct exchange {
     void *gone_arg;
     struct job gone_job;
     bool gone_posted;
+
+    uint64_t began_ns, sent_bytes;
 
     bool http_1_0;
     char method[EXCHANGE_METHOD_SIZE];
@@ -146,8 +151,8 @@ ssize_t exchange_read(struct exchange *x, char *to, size_t max);
 /* The client of a stream has gone: who waits for room learns it now, `gone` is called later. */
 void exchange_leave(struct exchange *x);
 
-/* MHD has let go: the answer went out, or the connection was lost. May free the exchange. */
-void exchange_completed(struct exchange *x);
+/* MHD has let go: the answer went out, or (not `sent`) was lost. May free the exchange. */
+void exchange_completed(struct exchange *x, bool sent);
 
 /* -- http.c ------------------------------------------------------------------------------------ */
 

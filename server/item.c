@@ -9,6 +9,7 @@
 #include "parsers/parse_page.h"
 #include "server/batch_internal.h"
 #include "server/early.h"
+#include "server/metrics.h"
 #include "server/record.h"
 
 #include <errno.h>
@@ -75,6 +76,32 @@ static void describe_page(struct record *r, field_set asked, const struct fetch_
         .total_us = page->total_us,
         .parse_us = parsed->parse_us,
     };
+}
+
+/* -- metrics ----------------------------------------------------------------------------------- */
+
+/* A page that was asked for, and what came of it. */
+static void count_fetch(const future *page, const future *facts, struct bytes error_code)
+{
+    metrics_count_fetch(&metrics, error_code);
+    if (!future_ok(page)) {
+        const struct fetch_failure *failure = future_value(page);
+
+        if (failure && failure->attempts > 0) /* else the URL is none that can be fetched */
+            metrics.fetch_retries += failure->attempts - 1;
+        if (failure && failure->total_us > 0)
+            histogram_add(&metrics.fetch_us, failure->total_us);
+        return;
+    }
+    const struct fetch_page *p = future_value(page);
+    metrics_count_response(&metrics, p->response->http_status);
+    metrics.fetch_retries += p->attempts - 1;
+    metrics.fetch_redirects += p->redirects;
+    histogram_add(&metrics.fetch_us, p->total_us);
+    if (future_ok(facts)) {
+        const struct parsed_page *parsed = future_value(facts);
+        histogram_add(&metrics.parse_us, parsed->parse_us);
+    }
 }
 
 /* -- the task ---------------------------------------------------------------------------------- */
@@ -171,6 +198,8 @@ static future *emit(struct item *s)
         else
             describe_failed_parse(&r, s->facts);
     }
+    if (!r.is_duplicate)
+        count_fetch(s->page, s->facts, r.error_code);
     record_write(&line, &r);
     s->twin = twins_next(&b->twins, index);
     if (s->twin == TWINS_NONE) {
@@ -210,6 +239,8 @@ static void item_drop(void *frame)
     future_drop(s->facts);
     future_drop(s->sent);
     let_go(s);
+    if (s->twin == s->index) /* it has no record: it was cancelled */
+        metrics.fetches[s->batch->shut_down ? OUTCOME_SHUTTING_DOWN : OUTCOME_CANCELLED]++;
     flow_ended(s->batch->flow);
 }
 
@@ -220,5 +251,6 @@ void item_begin(void *batch, size_t index, struct ticket *t)
     struct batch *b = batch;
     struct item item = {.batch = b, .index = index, .twin = (uint32_t)index, .ticket = *t};
 
+    b->begun++;
     future_drop(task_start_in(b->scope, &item_task, &item));
 }

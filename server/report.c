@@ -2,7 +2,9 @@
 
 #include "core/async/async.h"
 #include "server/log.h"
+#include "server/metrics.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -20,13 +22,15 @@ static void unseen_failure(const char *name, int error)
 
 static void slow_callback(const char *name, uint64_t took_ns)
 {
-    if (atomic_load(&slow_callbacks_wanted))
-        log_warn("the event loop was kept", log_text("by", name),
-                 log_ms("took_ms", took_ns / 1000));
+    if (!atomic_load(&slow_callbacks_wanted))
+        return;
+    metrics.loop_stalls++;
+    log_warn("the event loop was kept", log_text("by", name), log_ms("took_ms", took_ns / 1000));
 }
 
 static void worker_lost(const struct worker_loss *loss)
 {
+    metrics.workers_lost[loss->verdict == -ETIMEDOUT ? WORKER_TIMED_OUT : WORKER_CRASHED]++;
     log_warn("a worker was lost", log_int("pid", loss->pid),
              log_text("task", loss->task ? loss->task : "none"),
              log_text("signal", loss->signal ? sigabbrev_np(loss->signal) : "none"),

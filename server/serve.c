@@ -12,6 +12,7 @@
 #include "server/log.h"
 #include "server/report.h"
 #include "server/version.h"
+#include "server/watch.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -44,6 +45,7 @@ struct daemon {
     struct batches batches;
     struct api api;
     struct http_server *http;
+    struct watch watch;
     int signals; /* signalfd; -1: none */
     promise *stop;
     struct timer grace;
@@ -271,6 +273,8 @@ static bool build(struct daemon *d)
     log_info("listening", log_text("address", http_address(d->http)),
              log_text("version", SKIMD_VERSION), log_unsigned("workers", c->workers),
              log_bool("tls", d->identity->certificate.ptr != NULL));
+    d->watch.http = d->http;
+    watch_start(&d->watch);
     tell_ready(d);
     tell_few_descriptors(c);
     report_slow_callbacks();
@@ -293,6 +297,7 @@ static int serve_step(task *t, void *frame)
     AWAIT(t, d->noticed, noticed(d));
     AWAIT(t, d->idle, drained(d));
     timer_clear(&d->grace);
+    watch_stop(&d->watch);
     d->http = http_stop(d->http);
     AWAIT(t, d->ended, scope_close(d->batches.scope));
     AWAIT(t, d->ended, fetcher_close(d->batches.fetcher));
@@ -305,6 +310,7 @@ static void serve_drop(void *frame)
     struct daemon *d = *(struct daemon **)frame;
 
     timer_clear(&d->grace);
+    watch_stop(&d->watch);
     notify_close(d->notifier);
     http_stop(d->http);
     if (d->signals >= 0) {
@@ -343,5 +349,8 @@ future *serve(const struct config *config, struct access *access,
     d->api.batches = &d->batches;
     d->api.access = access;
     d->api.cors = (struct cors){config->cors_origin, config->cors_origin_count};
+    d->api.watch = &d->watch;
+    d->watch.batches = &d->batches;
+    d->watch.draining = &d->api.draining;
     return task_start(&serve_task, &d);
 }

@@ -3,6 +3,7 @@
 #include "core/async/channel.h"
 #include "core/async/task.h"
 #include "core/base/clock.h"
+#include "server/metrics.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -56,6 +57,7 @@ static void write_record(struct stream *s, size_t index, enum record_status stat
         return;
     exchange_write(s->x, text);
     s->done[index / 8] |= (unsigned char)(1u << index % 8);
+    metrics.records[status]++;
     switch (status) {
     case RECORD_OK:
         s->counts.ok++;
@@ -134,18 +136,28 @@ static void write_end(struct stream *s)
 struct pump {
     struct stream *stream;
     future *ready, *room;
+    uint64_t stalled_ns; /* since when there is no room; 0: there is */
     size_t index;
 };
 
-static future *room(struct stream *s)
+static future *room(struct pump *p)
 {
-    return s->x ? exchange_room(s->x) : future_done();
+    future *room = p->stream->x ? exchange_room(p->stream->x) : future_done();
+
+    p->stalled_ns = future_settled(room) ? 0 : clock_now_ns();
+    metrics.streams_stalled += p->stalled_ns > 0;
+    return room;
 }
 
 /* It fails when the client has gone, of which on_gone() tells: nothing is to be done here. */
 static void had_room(struct pump *p)
 {
     (void)future_ok(p->room);
+    if (p->stalled_ns) {
+        metrics.streams_stalled--;
+        metrics.stream_stalls++;
+        metrics.stream_stall_us += (clock_now_ns() - p->stalled_ns) / 1000;
+    }
 }
 
 static int pump_step(task *t, void *frame)
@@ -159,7 +171,7 @@ static int pump_step(task *t, void *frame)
         AWAIT(t, p->ready, channel_ready(s->lines));
         while ((line = next_line(s))) {
             write_line(s, line);
-            AWAIT(t, p->room, room(s));
+            AWAIT(t, p->room, room(p));
             had_room(p);
         }
         if (future_error(p->ready) == -EPIPE)
@@ -171,7 +183,7 @@ static int pump_step(task *t, void *frame)
         if (is_done(s, p->index))
             continue;
         write_late(s, p->index);
-        AWAIT(t, p->room, room(s));
+        AWAIT(t, p->room, room(p));
         had_room(p);
     }
     if (s->x)

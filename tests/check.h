@@ -68,6 +68,7 @@
     X(hostile)                                                                                     \
     X(config)                                                                                      \
     X(config_file)                                                                                 \
+    X(metrics)                                                                                     \
     X(early)                                                                                       \
     X(options)                                                                                     \
     X(intake)                                                                                      \
