@@ -1,5 +1,6 @@
 #include "server/api.h"
 
+#include "server/access_log.h"
 #include "server/hosts.h"
 #include "server/metrics.h"
 #include "server/problem.h"
@@ -195,12 +196,14 @@ static void answer_metrics(struct api *api, struct exchange *x)
 
 static void ended(const struct exchange *x, const struct http_end *end, void *arg)
 {
+    const struct api *api = arg;
     const struct route *r = route_of(exchange_path(x));
 
-    (void)arg;
     metrics_count_request(&metrics, r ? 1 + (size_t)(r - routes) : 0, exchange_method(x),
                           end->status);
     metrics.http_sent_bytes += end->body_bytes;
+    if (api->access_log)
+        access_log(x, end);
 }
 
 struct http_application api_application(struct api *api)

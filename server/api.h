@@ -15,8 +15,9 @@ struct api {
     struct access *access;
     struct cors cors;
     struct watch *watch;
-    bool leaving;  /* who asks for our readiness learns that we are not, or not for long */
-    bool draining; /* new batches are refused with 503 */
+    bool leaving;    /* who asks for our readiness learns that we are not, or not for long */
+    bool draining;   /* new batches are refused with 503 */
+    bool access_log; /* each request is logged */
 };
 
 /* The application to start the HTTP server with; `api` must outlive it. */

@@ -338,6 +338,7 @@ static int batch_step(task *t, void *frame)
 
     BEGIN(t);
     log_tag_batch(b->number);
+    log_tag_trace(b->trace_id);
     AWAIT(t, s->read, intake(b));
     if (!future_ok(s->read)) {
         refuse(b->x, future_value(s->read));
@@ -394,6 +395,8 @@ void batch_start(struct batches *all, struct exchange *x, struct account *accoun
         batch_free(b);
         return;
     }
+    memcpy(b->trace_id, exchange_trace_id(x), sizeof b->trace_id);
+    exchange_set_tag(x, b->number);
     metrics.batches_started++;
     list_push_back(&all->running, &b->link);
     future *started = task_start_in(all->scope, &batch_task, &(struct batch_frame){.batch = b});

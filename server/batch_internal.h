@@ -6,6 +6,7 @@
 #include "server/intake.h"
 #include "server/options.h"
 #include "server/stream.h"
+#include "server/trace.h"
 #include "server/twins.h"
 
 struct batch {
@@ -26,6 +27,7 @@ struct batch {
     uint64_t started_ns;
     size_t planned, begun; /* URLs that are fetched at all, and of them those whose turn has come */
     bool client_gone, shut_down;
+    char trace_id[TRACE_ID_SIZE]; /* "": none */
 };
 
 /* How far a batch has come; all zero until its body is read. */

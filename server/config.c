@@ -104,6 +104,7 @@ static const struct option_spec options[] = {
          "let web pages of this origin use the API from browsers; *: all (repeatable)"),
     FLAG("insecure-no-auth", insecure_no_auth,
          "without tokens, allow a listen address that other machines can reach"),
+    SWITCH("access-log", access_log, "on", "log a line for each request when it has ended"),
     CHOICE("log", "FORMAT", log_format, NULL,
            "text or json, on standard error [text on a terminal, else json]",
            [LOG_FORMAT_TEXT] = "text", [LOG_FORMAT_JSON] = "json"),

@@ -78,6 +78,7 @@ struct config {
     uint64_t slow_callback_ms; /* 0: never warned of */
     uint64_t header_timeout_ms;
 
+    bool access_log;
     enum log_format log_format;
     enum log_level log_level;
 };

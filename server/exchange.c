@@ -160,6 +160,7 @@ bool exchange_begin(struct exchange *x, struct bytes method, const struct http_h
 
     x->begun = true;
     x->http_1_0 = head->http_1_0;
+    trace_id_parse(exchange_header(x, "traceparent"), x->trace_id);
     list_push_back(&x->server->exchanges, &x->link);
     x->server->exchange_count++;
     http_target_split(bytes_of(x->target, x->target_len), &x->path, &x->query);
@@ -216,6 +217,21 @@ struct bytes exchange_path(const struct exchange *x)
 struct bytes exchange_query(const struct exchange *x)
 {
     return x->query;
+}
+
+const char *exchange_trace_id(const struct exchange *x)
+{
+    return x->trace_id;
+}
+
+void exchange_set_tag(struct exchange *x, uint64_t tag)
+{
+    x->tag = tag;
+}
+
+uint64_t exchange_tag(const struct exchange *x)
+{
+    return x->tag;
 }
 
 struct buffer exchange_take_body(struct exchange *x)

@@ -126,6 +126,11 @@ struct bytes
 exchange_query(const struct exchange *x); /* what stands behind '?', as sent; may be empty */
 /* A header's value, its name compared without case; {NULL, 0} when it was not sent. */
 struct bytes exchange_header(const struct exchange *x, const char *name);
+/* The trace that the request is part of (see trace.h), "": none. */
+const char *exchange_trace_id(const struct exchange *x);
+/* A number for `ended` to find again: that of the batch which is asked for. 0: none. */
+void exchange_set_tag(struct exchange *x, uint64_t tag);
+uint64_t exchange_tag(const struct exchange *x);
 /* Hands the body over to the caller (buffer_free). */
 struct buffer exchange_take_body(struct exchange *x);
 

@@ -20,6 +20,7 @@
 #include "server/http_linger.h"
 #include "server/http_listen.h"
 #include "server/http_outbox.h"
+#include "server/trace.h"
 
 struct MHD_Connection;
 struct MHD_Daemon;
@@ -115,6 +116,8 @@ struct exchange {
     bool gone_posted;
 
     uint64_t began_ns, sent_bytes;
+    uint64_t tag;
+    char trace_id[TRACE_ID_SIZE];
 
     bool http_1_0;
     char method[EXCHANGE_METHOD_SIZE];

@@ -39,6 +39,7 @@ void log_open(int fd, enum log_format format, enum log_level level)
 }
 
 CONTEXT_KEY(batch);
+CONTEXT_KEY(trace);
 
 void log_tag_batch(uint64_t number)
 {
@@ -46,6 +47,12 @@ void log_tag_batch(uint64_t number)
     int n = snprintf(digits, sizeof digits, "%" PRIu64, number);
 
     context_set(&batch, bytes_of(digits, (size_t)n));
+}
+
+void log_tag_trace(const char *id)
+{
+    if (*id)
+        context_set(&trace, bytes_cstr(id));
 }
 
 bool log_enabled(enum log_level level)
@@ -122,6 +129,11 @@ static void write_text_line(struct buffer *line, enum log_level level,
         buffer_text(line, " batch=");
         buffer_append(line, tag.ptr, tag.len);
     }
+    tag = context_get(&trace);
+    if (tag.len > 0) {
+        buffer_text(line, " trace_id=");
+        buffer_append(line, tag.ptr, tag.len);
+    }
     buffer_byte(line, '\n');
 }
 
@@ -144,6 +156,11 @@ static void write_json_line(struct buffer *line, enum log_level level,
     if (tag.len > 0) {
         buffer_text(line, ",\"batch\":");
         buffer_append(line, tag.ptr, tag.len);
+    }
+    tag = context_get(&trace);
+    if (tag.len > 0) {
+        buffer_text(line, ",\"trace_id\":");
+        json_write_string(line, tag);
     }
     buffer_text(line, "}\n");
 }

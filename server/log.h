@@ -81,6 +81,9 @@ void log_open(int fd, enum log_format format, enum log_level level);
  */
 void log_tag_batch(uint64_t number);
 
+/* The same with a field "trace_id" (see trace.h); nothing happens for "". */
+void log_tag_trace(const char *id);
+
 /* True when lines of this level are written. */
 bool log_enabled(enum log_level level);
 

@@ -350,6 +350,7 @@ future *serve(const struct config *config, struct access *access,
     d->api.access = access;
     d->api.cors = (struct cors){config->cors_origin, config->cors_origin_count};
     d->api.watch = &d->watch;
+    d->api.access_log = config->access_log;
     d->watch.batches = &d->batches;
     d->watch.draining = &d->api.draining;
     return task_start(&serve_task, &d);

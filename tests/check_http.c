@@ -311,11 +311,103 @@ START_TEST(an_address_in_use_is_told)
 }
 END_TEST
 
+/* -- how exchanges end ------------------------------------------------------------------------- */
+
+/* Says `request`, waits for the end of its exchange, and checks what was told of it. */
+static void ends(const char *request, int status, uint64_t body_bytes)
+{
+    struct heard h = {0};
+    unsigned before = fix.end_count;
+
+    int fd = dial_server();
+    say(fd, request);
+    hear(fd, &h, "\r\n\r\n");
+    wait_for(&fix.end_count, before + 1);
+    ck_assert_int_eq(fix.end.status, status);
+    ck_assert_uint_eq(fix.end.body_bytes, body_bytes);
+    ck_assert(fix.end.is_complete);
+    ck_assert_uint_lt(fix.end.duration_us, 1000000ull * PATIENCE_MS);
+    close(fd);
+}
+
+START_TEST(the_application_is_told_how_each_exchange_ended)
+{
+    struct http_end none = {0};
+
+    start_server();
+    ends(GET("/"), 200, strlen("hello\n"));
+    ends("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", 200, 0);
+    ends("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 200, 3);
+    fix.end = none;
+    is_refused("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400");
+    wait_for(&fix.end_count, 4);
+    ck_assert_int_eq(fix.end.status, 400);
+    is_refused("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 100001\r\n\r\n", "413");
+    wait_for(&fix.end_count, 5);
+    ck_assert_int_eq(fix.end.status, 413);
+}
+END_TEST
+
+START_TEST(a_refusal_in_the_middle_of_a_body_is_told_as_the_end)
+{
+    struct heard h = {0};
+
+    fix.options.body_timeout_ms = 50;
+    start_server();
+    int fd = dial_server();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc");
+    hear_end(fd, &h);
+    ck_assert_ptr_nonnull(strstr(h.text, "HTTP/1.1 408 "));
+    wait_for(&fix.end_count, 1);
+    ck_assert_int_eq(fix.end.status, 408);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_stream_that_is_cut_off_is_told_with_what_was_sent)
+{
+    static char first[] = "first\n";
+    struct heard h = {0};
+
+    start_server();
+    int fd = dial_server();
+    say(fd, "GET /stream HTTP/1.1\r\nHost: h\r\n"
+            "traceparent: 00-0123456789abcdef0123456789abcdef-0123456789abcdef-00\r\n\r\n");
+    wait_for(&fix.kept_count, 1);
+    run_on_loop(write_kept, first);
+    hear(fd, &h, "first\n");
+    close(fd);
+    wait_for(&fix.end_count, 1);
+    ck_assert_int_eq(fix.end.status, 200);
+    ck_assert_uint_eq(fix.end.body_bytes, strlen(first));
+    ck_assert(!fix.end.is_complete);
+    ck_assert_uint_eq(fix.end_tag, 7);
+    ck_assert_str_eq(fix.end_trace, "0123456789abcdef0123456789abcdef");
+    wait_for(&fix.gone_count, 1);
+}
+END_TEST
+
+START_TEST(an_exchange_without_an_answer_ends_as_if_its_client_had_left)
+{
+    start_server();
+    int fd = dial_server();
+    say(fd, GET("/pending"));
+    wait_for(&fix.kept_count, 1);
+    stop_server();
+    ck_assert_uint_eq(fix.end_count, 1);
+    ck_assert_int_eq(fix.end.status, HTTP_CLIENT_GONE);
+    ck_assert(!fix.end.is_complete);
+    run_on_loop(respond_kept, "nobody hears it");
+    close(fd);
+}
+END_TEST
+
 Suite *suite_http(void)
 {
     Suite *suite = suite_create("http");
     TCase *whole = tcase_create("whole answers"), *start = tcase_create("start");
-    TCase *cases[] = {whole, start};
+    TCase *end = tcase_create("end");
+    TCase *cases[] = {whole, start, end};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tcase_add_checked_fixture(cases[i], http_setup, http_teardown);
@@ -339,5 +431,9 @@ Suite *suite_http(void)
     tcase_add_test(whole, five_hundred_connections_are_served_at_once);
     tcase_add_test(whole, connections_above_the_limit_wait_for_their_turn);
     tcase_add_test(start, an_address_in_use_is_told);
+    tcase_add_test(end, the_application_is_told_how_each_exchange_ended);
+    tcase_add_test(end, a_refusal_in_the_middle_of_a_body_is_told_as_the_end);
+    tcase_add_test(end, a_stream_that_is_cut_off_is_told_with_what_was_sent);
+    tcase_add_test(end, an_exchange_without_an_answer_ends_as_if_its_client_had_left);
     return suite;
 }

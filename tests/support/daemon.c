@@ -101,7 +101,9 @@ static void wait_until_it_listens(struct daemon *d)
 
 void daemon_start(struct daemon *ret, const char *const *arguments)
 {
-    static const char *const fixed[] = {"--listen", "127.0.0.1:0", "--log", "json", NULL};
+    static const char *const fixed[] = {"--listen", "127.0.0.1:0", "--log", "json",
+                                        /* Nobody reads it meanwhile: the pipe would be full. */
+                                        "--access-log", "off", NULL};
     struct command c = {0};
 
     add_binary(&c);

@@ -20,8 +20,8 @@ struct daemon {
 };
 
 /*
- * Starts skimd with `arguments` (NULL-terminated) added to "--listen 127.0.0.1:0 --log json" and
- * waits until it listens. Fails the test when it does not.
+ * Starts skimd with `arguments` (NULL-terminated) added to "--listen 127.0.0.1:0 --log json
+ * --access-log off" and waits until it listens. Fails the test when it does not.
  */
 void daemon_start(struct daemon *ret, const char *const *arguments);
 

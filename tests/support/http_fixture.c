@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -93,6 +94,7 @@ void count_gone(void *arg)
 
 static void keep(struct exchange *x)
 {
+    exchange_set_tag(x, 7);
     pthread_mutex_lock(&fix.lock);
     fix.kept = x;
     fix.kept_count++;
@@ -141,7 +143,21 @@ static void handle(struct exchange *x, void *arg)
     }
 }
 
-const struct http_application test_application = {.accepts = accepts, .handle = handle};
+static void ended(const struct exchange *x, const struct http_end *end, void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&fix.lock);
+    fix.end = *end;
+    fix.end.remote = NULL;
+    snprintf(fix.end_trace, sizeof fix.end_trace, "%s", exchange_trace_id(x));
+    fix.end_tag = exchange_tag(x);
+    fix.end_count++;
+    pthread_cond_broadcast(&fix.changed);
+    pthread_mutex_unlock(&fix.lock);
+}
+
+const struct http_application test_application = {
+    .accepts = accepts, .handle = handle, .ended = ended};
 
 /* -- what the tests do on the loop ------------------------------------------------------------- */
 

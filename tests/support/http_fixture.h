@@ -28,6 +28,10 @@ extern struct http_fixture {
     uint16_t port;
     struct exchange *kept; /* the last one that was kept open */
     unsigned kept_count;
+    struct http_end end; /* of the last exchange that ended; its address is not kept */
+    char end_trace[40];
+    uint64_t end_tag;
+    unsigned end_count;
     unsigned gone_count;
     uint64_t gone_at_ns;
     int descriptors;
