@@ -5,6 +5,7 @@
 #include "server/metrics.h"
 #include "server/problem.h"
 #include "server/quota.h"
+#include "server/status.h"
 
 #include <assert.h>
 
@@ -36,7 +37,31 @@ static void answer_health(struct api *api, struct exchange *x)
     exchange_respond(x, 200, "application/json", NULL, &body);
 }
 
+/* What decides whether new connections should be sent here asks for this. */
+static bool is_ready(const struct api *api, struct exchange *x, struct problem *ret_problem)
+{
+    (void)x;
+    if (!api->leaving)
+        return true;
+    problem_set(ret_problem, PROBLEM_SHUTTING_DOWN, NULL, "What is under way is being finished.");
+    return false;
+}
+
+static void answer_ready(struct api *api, struct exchange *x)
+{
+    struct buffer body = {0};
+
+    (void)api;
+    buffer_text(&body, "{\"status\":\"ready\"}\n");
+    exchange_respond(x, 200, "application/json", NULL, &body);
+}
+
 static void answer_metrics(struct api *api, struct exchange *x);
+
+static void answer_status(struct api *api, struct exchange *x)
+{
+    status_answer(api->watch, x);
+}
 
 static bool accepts_batches(const struct api *api, struct exchange *x, struct problem *ret_problem)
 {
@@ -90,7 +115,9 @@ static const struct route routes[] = {
     {"/v1/scrape", false, "POST", accepts_batches, scrape, NULL},
     {"/v1/batches", true, "GET, HEAD, POST, DELETE", refuse_durable, NULL, NULL},
     {"/v1/hosts", true, "GET, HEAD", NULL, answer_host, "/v1/hosts/{host}"},
+    {"/v1/status", false, "GET, HEAD", NULL, answer_status, NULL},
     {"/healthz", false, "GET, HEAD", NULL, answer_health, NULL},
+    {"/readyz", false, "GET, HEAD", is_ready, answer_ready, NULL},
     {"/metrics", false, "GET, HEAD", NULL, answer_metrics, NULL},
 };
 

@@ -352,6 +352,6 @@ future *serve(const struct config *config, struct access *access,
     d->api.watch = &d->watch;
     d->api.access_log = config->access_log;
     d->watch.batches = &d->batches;
-    d->watch.draining = &d->api.draining;
+    d->watch.leaving = &d->api.leaving;
     return task_start(&serve_task, &d);
 }

@@ -16,7 +16,7 @@
 struct watch {
     struct batches *batches;
     struct http_server *http;
-    const bool *draining;
+    const bool *leaving; /* it was asked to end */
     /* private */
     struct timer lag;
     uint64_t started_ns;

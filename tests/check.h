@@ -69,6 +69,7 @@
     X(config)                                                                                      \
     X(config_file)                                                                                 \
     X(metrics)                                                                                     \
+    X(watch)                                                                                       \
     X(early)                                                                                       \
     X(options)                                                                                     \
     X(intake)                                                                                      \
