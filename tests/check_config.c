@@ -528,6 +528,7 @@ START_TEST(help_names_every_option_within_80_columns)
                                         "insecure-no-auth",
                                         "log",
                                         "log-level",
+                                        "access-log",
                                         "config",
                                         "check-config",
                                         "healthcheck",

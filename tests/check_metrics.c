@@ -402,6 +402,51 @@ START_TEST(no_label_says_where_a_batch_went)
 }
 END_TEST
 
+/* -- the dashboard ----------------------------------------------------------------------------- */
+
+static bool is_family(struct bytes name)
+{
+    for (size_t i = 0; i < told.family_count; i++)
+        if (bytes_equal(name, bytes_cstr(told.families[i])))
+            return true;
+    return false;
+}
+
+/* The name of a metric that stands at `at`, without what a histogram's series add. */
+static struct bytes name_at(const char *at)
+{
+    struct bytes suffix = BYTES("_bucket"), name = {at, strspn(at, "abcdefghijklmnopqrstuvwxyz_")};
+
+    if (name.len > suffix.len &&
+        bytes_equal(bytes_of(at + name.len - suffix.len, suffix.len), suffix))
+        name.len -= suffix.len;
+    return name;
+}
+
+START_TEST(the_dashboard_shows_all_metrics_and_no_others)
+{
+    json_error_t error;
+    json_t *dashboard =
+        json_load_file("docker/grafana-dashboard.json", JSON_REJECT_DUPLICATES, &error);
+    ck_assert_msg(json_is_object(dashboard), "%s", error.text);
+    char *text = json_dumps(dashboard, 0);
+
+    tell();
+    for (const char *at = text; (at = strpbrk(at, "sp")); at++) {
+        bool is_metric = strncmp(at, "skimd_", 6) == 0 || strncmp(at, "process_", 8) == 0;
+        struct bytes name = name_at(at);
+        if (is_metric)
+            ck_assert_msg(is_family(name), "there is no %.*s", (int)name.len, name.ptr);
+    }
+    for (size_t i = 0; i < told.family_count; i++)
+        ck_assert_msg(strstr(text, told.families[i]), "%s is not shown", told.families[i]);
+    free(text);
+    json_decref(dashboard);
+}
+END_TEST
+
+/* -- promtool ---------------------------------------------------------------------------------- */
+
 /* The exit status of `promtool check metrics` for this text; -1: there is no promtool. */
 static int promtool(struct bytes text)
 {
@@ -461,6 +506,7 @@ Suite *suite_metrics(void)
     tcase_add_test(counting, responses_count_by_class);
     tcase_add_test(counting, a_bound_belongs_to_its_bucket_and_times_are_told_in_seconds);
     tcase_add_test(counting, names_of_records_and_their_counts_stand_in_the_same_order);
+    tcase_add_test(counting, the_dashboard_shows_all_metrics_and_no_others);
     suite_add_tcase(suite, counting);
 
     tcase_set_timeout(daemon, 60);
