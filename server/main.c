@@ -13,7 +13,7 @@
  *     server/record.h    records out (server/json.h)     server/problem.h   errors out
  *     server/activation.h  what a service manager hands us  server/notify.h   what it is told
  *     server/log.h       standard error                  server/report.h   what the runtime does
- *     server/metrics.h   what is counted                 server/watch.h    what can be seen from outside
+ *     server/metrics.h   what is counted                 server/watch.h    what is read when asked
  *     core/async/        futures, tasks on loop, thread and process: everything above runs on it
  *     core/fetch/        URLs to pages: queues, guard, libcurl
  *     parsers/           pages to titles, in sandboxed worker processes

@@ -75,9 +75,9 @@ static bool begin_family(struct reader *r, const char *name, const char *help)
         return fault(r, "%s is no name", name);
     if (out->family_count == EXPOSITION_FAMILIES_MAX)
         return fault(r, "too many families");
-    snprintf(out->families[out->family_count++], sizeof out->families[0], "%s", name);
+    snprintf(out->families[out->family_count++], sizeof out->families[0], "%.99s", name);
     *r = (struct reader){.out = out, .has_help = true, .bound = -INFINITY};
-    snprintf(r->family, sizeof r->family, "%s", name);
+    snprintf(r->family, sizeof r->family, "%.99s", name);
     return true;
 }
 
