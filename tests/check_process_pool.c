@@ -118,6 +118,7 @@ START_TEST(more_calls_than_workers_are_all_answered)
     for (i = 0; i < CALLS; i++)
         future_drop(f[i]);
     ck_assert_int_eq(async_stats().workers_lost, 0);
+    ck_assert_int_eq(async_stats().workers_busy, 0);
     check_strength();
 }
 END_TEST
@@ -362,8 +363,11 @@ START_TEST(cancel_of_a_running_process_task_kills_reaps_and_replaces_its_worker)
     size_t count = children(before, 16), gone = 0;
 
     ck_assert_uint_eq(count, STRENGTH);
+    ck_assert_int_eq(async_stats().workers_busy, 1);
+    ck_assert_int_eq(async_stats().workers_started, STRENGTH);
     ck_assert_int_eq(future_cancel(f), 0);
     expect(f, FUTURE_CANCELLED, -ECANCELED);
+    ck_assert_int_eq(async_stats().workers_busy, 0);
     for (size_t i = 0; i < count; i++) /* no zombie is left when the outcome is seen */
         gone += kill(before[i], 0) < 0 && errno == ESRCH;
     ck_assert_uint_eq(gone, 1);
@@ -372,6 +376,7 @@ START_TEST(cancel_of_a_running_process_task_kills_reaps_and_replaces_its_worker)
     for (size_t i = 0; i < count; i++)
         gone += !is_among(after[i], before, STRENGTH);
     ck_assert_uint_eq(gone, 2); /* one went, one came */
+    ck_assert_int_eq(async_stats().workers_started, STRENGTH + 1);
     ck_assert_int_eq(async_stats().workers_lost, 1);
 }
 END_TEST

@@ -1323,6 +1323,32 @@ START_TEST(a_report_tells_why_a_host_waits)
 }
 END_TEST
 
+static void stats_on_loop(void *arg)
+{
+    *(struct schedule_stats *)arg = schedule_stats(schedule);
+}
+
+START_TEST(the_stats_count_turns_and_hosts_by_what_they_are_doing)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 2});
+    struct party *p = party(0, "a1 a2 a3 a4 b1 c1");
+    struct schedule_stats s;
+
+    run(p);
+    on_loop(stats_on_loop, &s);
+    ck_assert_uint_eq(s.active, 4);
+    ck_assert_uint_eq(s.origins[HEALTH_GOOD], 3);
+    ck_assert_uint_eq(s.origins_waiting, 1);
+    leave(p, 0, TURN_REFUSED, 2);
+    on_loop(stats_on_loop, &s);
+    ck_assert_uint_eq(s.active, 3);
+    ck_assert_uint_eq(s.origins[HEALTH_GOOD], 2);
+    ck_assert_uint_eq(s.origins[HEALTH_BACKING_OFF], 1);
+    ck_assert_uint_eq(s.origins_waiting, 1);
+    ck_assert_uint_eq(s.held_bytes, 0);
+}
+END_TEST
+
 START_TEST(a_report_tells_of_pauses_that_batches_keep)
 {
     begin_with((struct schedule_options){.concurrency = 100, .per_origin = 2});
@@ -1564,6 +1590,7 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, two_groups_of_one_origin_are_one_lane);
     tcase_add_test(tcase, a_closed_flow_begins_nothing_more);
     tcase_add_test(tcase, a_report_tells_why_a_host_waits);
+    tcase_add_test(tcase, the_stats_count_turns_and_hosts_by_what_they_are_doing);
     tcase_add_test(tcase, a_report_tells_of_pauses_that_batches_keep);
     suite_add_tcase(suite, tcase);
 
