@@ -74,9 +74,9 @@ ASYNC_HEADERS := $(patsubst %,core/async/%.h,async future task scope channel map
                  $(patsubst %,core/base/%.h,bytes clock list)
 VERSION := $(shell sed -n 's/^.define SKIMD_VERSION "\(.*\)"/\1/p' server/version.h)
 
-.PHONY: all everything help deps demo test check check-asan check-tsan check-clang examples check-examples \
-        check-install check-valgrind model torture fuzz lint format bench bench-async bench-fetch bench-parsers \
-        install uninstall install-async clean
+.PHONY: all everything help deps demo test check check-asan check-tsan check-clang check-web-page examples \
+        check-examples check-install check-valgrind model torture fuzz lint format bench bench-async bench-fetch \
+        bench-parsers install uninstall install-async clean
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/skimd $(BUILD)/libasync.a compile_commands.json ## build skimd (build/release/skimd)
@@ -165,6 +165,9 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 
 -include $(wildcard $(ALL_OBJ:.o=.d))
 
+# The assembler reads the page's files, of which -MMD does not know.
+$(call objects,server/web_page.c): $(wildcard server/web/*)
+
 ALL_SRC := $(patsubst $(BUILD)/obj/%.o,%.c,$(sort $(ALL_OBJ)))
 compile_commands.json: $(BUILD)/flags $(ALL_SRC)
 	@{ echo '['; sep=; for f in $(ALL_SRC); do \
@@ -196,6 +199,9 @@ check-tsan: ## run the tests under ThreadSanitizer
 
 check-clang: ## run the tests built by clang
 	@$(MAKE) --no-print-directory CC=clang check
+
+check-web-page: $(BUILD)/skimd $(BUILD)/origin ## use the page at / in a headless Chromium, where there is one
+	tests/web_page/run $(BUILD)
 
 examples: $(EXAMPLES) ## build the programs of examples/, which use core/async alone
 

@@ -6,6 +6,7 @@
 #include "server/problem.h"
 #include "server/quota.h"
 #include "server/status.h"
+#include "server/web_page.h"
 
 #include <assert.h>
 
@@ -102,6 +103,12 @@ static void answer_host(struct api *api, struct exchange *x)
     hosts_answer(api->batches->fetcher, x);
 }
 
+static void answer_page(struct api *api, struct exchange *x)
+{
+    (void)api;
+    web_page_answer(x);
+}
+
 static bool refuse_durable(const struct api *api, struct exchange *x, struct problem *ret_problem)
 {
     (void)api;
@@ -119,14 +126,22 @@ static const struct route routes[] = {
     {"/healthz", false, "GET, HEAD", NULL, answer_health, NULL},
     {"/readyz", false, "GET, HEAD", is_ready, answer_ready, NULL},
     {"/metrics", false, "GET, HEAD", NULL, answer_metrics, NULL},
+    {"/", false, "GET, HEAD", NULL, answer_page, NULL},
+    {"/page.css", false, "GET, HEAD", NULL, answer_page, NULL},
+    {"/page.js", false, "GET, HEAD", NULL, answer_page, NULL},
+    {"/icon.svg", false, "GET, HEAD", NULL, answer_page, NULL},
 };
 
 enum { ROUTES = sizeof routes / sizeof routes[0] };
 
 static_assert((int)ROUTES < (int)METRIC_PATHS, "each route has its number in the metrics");
 
-/* Where nobody is asked for a token: those who watch the daemon have none. */
-static const char *const open_paths[] = {"/healthz", "/readyz"};
+/*
+ * Where nobody is asked for a token: what looks after the daemon has none, and neither has a
+ * browser before its page is there, from which it then sends one.
+ */
+static const char *const open_paths[] = {"/healthz",  "/readyz",  "/",
+                                         "/page.css", "/page.js", "/icon.svg"};
 
 /* -- dispatch ---------------------------------------------------------------------------------- */
 

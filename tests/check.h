@@ -88,6 +88,7 @@
     X(scrape_fields)                                                                               \
     X(web)                                                                                         \
     X(politeness)                                                                                  \
+    X(web_page)                                                                                    \
     X(service)
 
 #define DECLARE_SUITE(name) Suite *suite_##name(void);

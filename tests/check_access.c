@@ -199,14 +199,19 @@ static void reload(const char *outcome)
     said.len = 0;
 }
 
-START_TEST(every_path_but_those_of_health_needs_a_token)
+START_TEST(every_path_but_those_of_health_and_of_the_page_needs_a_token)
 {
-    static const char *const paths[] = {"/v1/scrape", "/v1/batches", "/v1/hosts/a", "/",
-                                        "/nowhere",   "/healthz/",   "//healthz",   "/healthz%2F"};
+    static const char *const paths[] = {"/v1/scrape",  "/v1/batches", "/v1/hosts/a", "/v1/status",
+                                        "/metrics",    "/nowhere",    "/healthz/",   "//healthz",
+                                        "/healthz%2F", "//",          "/page.css/",  "/index.html"};
+    static const char *const open[] = {"/healthz",  "/readyz",  "/",
+                                       "/page.css", "/page.js", "/icon.svg"};
 
     start(FIRST);
-    ck_assert_int_eq(ask("GET", "/healthz", NULL), 200);
-    ck_assert_int_eq(ask("HEAD", "/healthz", NULL), 200);
+    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
+        ck_assert_int_eq(ask("GET", open[i], NULL), 200);
+        ck_assert_int_eq(ask("HEAD", open[i], NULL), 200);
+    }
     ck_assert_int_eq(ask("GET", "/healthz?a=b", "wrong"), 200);
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         ck_assert_int_eq(ask("GET", paths[i], NULL), 401);
@@ -465,7 +470,7 @@ Suite *suite_access(void)
 
     tcase_add_checked_fixture(daemon, NULL, forget);
     tcase_set_timeout(daemon, 60);
-    tcase_add_test(daemon, every_path_but_those_of_health_needs_a_token);
+    tcase_add_test(daemon, every_path_but_those_of_health_and_of_the_page_needs_a_token);
     tcase_add_test(daemon, who_has_no_token_is_refused_before_the_body_is_sent);
     tcase_add_test(daemon, a_batch_runs_for_who_has_a_token);
     tcase_add_test(daemon, sighup_reads_the_tokens_again);
