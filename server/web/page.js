@@ -5,7 +5,7 @@
  * textContent and nowhere else. The policy that the server sends forbids the rest.
  *
  *     text          numbers and words for people
- *     Transcript    the bytes of the answer, as they came; downloads are made of them
+ *     Transcript    a long text that grows: the answer as it came, and downloads
  *     LineReader    bytes in, lines out
  *     RecordList    the list, of which only the rows in sight are in the document
  *     input         what is posted: the text area, or a file
@@ -35,7 +35,7 @@ function announce(text, isError = false) {
 
 /* -- Transcript --------------------------------------------------------------------------------- */
 
-/* Blobs are kept outside of the script's memory, on disk where there are many. */
+/* A long text that grows. Blobs are kept outside of the script's memory, on disk where they are large. */
 class Transcript {
   size = 0;
   #blob = new Blob();
@@ -109,7 +109,9 @@ const turn = (() => {
 async function drain(stream, onPiece) {
   const reader = stream.getReader();
   let began = performance.now();
-  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
     onPiece(value);
     if (performance.now() - began > 10) {
       await turn();
@@ -133,18 +135,19 @@ function summary(record, at, length) {
   return {
     index, url, status, at, length,
     badge: isOk ? String(record.http_status) : status,
-    text: isOk ? record.title ?? '' : `${error?.code}: ${error?.message}`,
-    isNamed: !isOk || Boolean(record.title),
+    text: isOk ? record.title ?? record.description ?? record.h1?.[0] ?? '' : `${error?.code}: ${error?.message}`,
     ms: record.timing_ms?.total,
   };
 }
 
 class RecordList {
-  /* More are counted and downloaded, but not listed: browsers have no taller elements. */
+  /* More are counted and downloaded, but not listed: browsers have no taller elements, and tabs a bound of memory. */
   static most = 250_000;
-  static overscan = 4;
+  static mostCharacters = 100e6;
+  static overscan = 4; /* rows in the document on either side of those in sight */
 
   rows = [];
+  #characters = 0;
   #shown = null; /* positions in `rows` that pass the filter; null: all */
   #status = '';
   #text = '';
@@ -177,11 +180,13 @@ class RecordList {
 
   clear() {
     this.rows = [];
+    this.#characters = 0;
     this.filter(this.#status, this.#text);
   }
 
   add(row) {
-    if (this.rows.length >= RecordList.most) return;
+    this.#characters += row.url.length + row.text.length;
+    if (this.rows.length >= RecordList.most || this.#characters > RecordList.mostCharacters) return;
     this.rows.push(row);
     if (this.#shown && this.#passes(row)) this.#shown.push(this.rows.length - 1);
     this.#soon();
@@ -262,8 +267,7 @@ class RecordList {
     made.setAttribute('aria-setsize', this.count);
     made.setAttribute('aria-selected', position === this.#active);
     part('span', 'badge', row.badge);
-    const text = part('bdi', 'text', row.isNamed ? row.text : 'no title');
-    text.classList.toggle('unnamed', !row.isNamed);
+    part('bdi', row.text ? 'text' : 'text unnamed', row.text || 'no title');
     part('bdi', 'url', row.url);
     part('span', 'ms', row.ms === undefined ? '' : `${number(row.ms)} ms`);
     return made;
@@ -310,7 +314,7 @@ async function openRecord(row) {
 
 /* -- input -------------------------------------------------------------------------------------- */
 
-let file = null;
+let file = null; /* what is posted in place of the text area */
 
 function chooseFile(chosen) {
   file = chosen ?? null;
@@ -559,13 +563,15 @@ async function makeCsv(transcript) {
     for (const name of Object.keys(record)) if (!csvLeftOut.has(name)) others.add(name);
   });
   const columns = [...csvColumns, ...others];
-  const parts = ['\uFEFF', [...columns, 'error_code', 'error_message', 'total_ms'].map(csvCell).join(), '\r\n'];
+  const file = new Transcript();
+  const add = (values) => file.add(`${values.map(csvCell).join()}\r\n`);
+
+  file.add('\uFEFF'); /* or spreadsheets take it for anything but UTF-8 */
+  add([...columns, 'error_code', 'error_message', 'total_ms']);
   await eachRecord(transcript, (record) => {
-    const cells = columns.map((name) => record[name]);
-    cells.push(record.error?.code, record.error?.message, record.timing_ms?.total);
-    parts.push(`${cells.map(csvCell).join()}\r\n`);
+    add([...columns.map((name) => record[name]), record.error?.code, record.error?.message, record.timing_ms?.total]);
   });
-  return new Blob(parts, { type: 'text/csv;charset=utf-8' });
+  return new Blob([file.blob()], { type: 'text/csv;charset=utf-8' });
 }
 
 /* Of an answer that was cut, the last line may be half a record. */
