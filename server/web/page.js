@@ -105,17 +105,19 @@ const turn = (() => {
   return () => new Promise((resolve) => { waiting.push(resolve); port2.postMessage(0); });
 })();
 
-/* Reads a stream of bytes to its end, and gives the browser a turn every few milliseconds. */
+/* Reads a stream of bytes to its end, in small pieces, and gives the browser a turn every few milliseconds. */
 async function drain(stream, onPiece) {
   const reader = stream.getReader();
   let began = performance.now();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    onPiece(value);
-    if (performance.now() - began > 10) {
-      await turn();
-      began = performance.now();
+    for (let at = 0; at < value.length; at += 32 << 10) {
+      onPiece(value.subarray(at, at + (32 << 10)));
+      if (performance.now() - began > 10) {
+        await turn();
+        began = performance.now();
+      }
     }
   }
 }
@@ -453,7 +455,8 @@ function verdict(failure) {
   if (failure instanceof Refusal) return failure.message;
   if (failure && batch.done === 0) return `No answer: ${failure.message}`;
   if (failure || !batch.end) return `The answer was cut after ${plural(batch.done, 'record')}; ${missing} missing.`;
-  return `Done: ${number(ok)} ok, ${number(failed)} failed, ${number(cancelled)} cancelled in ${seconds(batch.elapsed)}.`;
+  return `Done: ${number(ok)} ok, ${number(failed)} failed, ${number(cancelled)} cancelled ` +
+    `in ${seconds(batch.elapsed)}.`;
 }
 
 function show() {
