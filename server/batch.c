@@ -9,6 +9,7 @@
 #include "server/problem.h"
 #include "server/quota.h"
 #include "server/record.h"
+#include "server/sse.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,6 +20,9 @@ enum { WINDOW_EXTRA = 64 };
 /* Records that wait for their client: while they are more, nothing further of the batch is begun.
  * With titles alone a full window of them is hardly ever; other fields take up to FIELDS_MAX. */
 enum { HELD_RECORDS_BYTES = 8 << 20 };
+
+/* Proxies give a silent connection up after a minute, some after 30 s. */
+enum { HEARTBEAT_MS = 15000 };
 
 /* -- intake: reading the body and planning blocks, so it is done on a thread --------------------
  */
@@ -187,6 +191,11 @@ static struct flow *new_flow(struct batch *b)
     return flow_new(fetcher_schedule(b->all->fetcher), &options);
 }
 
+static bool wants_events(const struct exchange *x)
+{
+    return sse_is_wanted(exchange_header(x, "Accept"));
+}
+
 /* Makes what the batch runs on. False, and the client has its answer, when memory is exhausted. */
 static bool begin(struct batch *b)
 {
@@ -203,6 +212,8 @@ static bool begin(struct batch *b)
                                          .window = most_under_way(b),
                                          .order = b->options.order,
                                          .started_ns = b->started_ns,
+                                         .as_events = wants_events(b->x),
+                                         .heartbeat_ms = HEARTBEAT_MS,
                                          .write_missing = write_missing,
                                          .gone = client_gone,
                                          .arg = b,

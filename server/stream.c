@@ -1,9 +1,12 @@
 #include "server/stream.h"
 
 #include "core/async/channel.h"
+#include "core/async/loop.h"
 #include "core/async/task.h"
 #include "core/base/clock.h"
+#include "core/base/list.h"
 #include "server/metrics.h"
+#include "server/sse.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +27,10 @@ struct stream {
     unsigned char *done; /* a bit for each index */
     size_t next;         /* ORDER_INPUT: the index whose turn it is */
     struct line **early; /* ORDER_INPUT: lines before their turn, at index % window */
+
+    struct timer heartbeat;
+    uint64_t written_ns; /* when something was written last */
+    bool is_idle;        /* the pump waits for lines, and all that came have been written */
 };
 
 static void line_free(void *value)
@@ -40,7 +47,43 @@ static void on_gone(void *arg)
     struct stream *s = arg;
 
     s->x = NULL;
+    timer_clear(&s->heartbeat);
     s->options.gone(s->options.arg);
+}
+
+/* -- the form ---------------------------------------------------------------------------------- */
+
+/* Writes a line of JSON, its newline included. */
+static void put(struct stream *s, struct bytes line)
+{
+    if (s->options.as_events) {
+        exchange_write(s->x, SSE_BEFORE);
+        exchange_write(s->x, line);
+        exchange_write(s->x, SSE_BEHIND);
+        s->written_ns = clock_now_ns();
+    } else {
+        exchange_write(s->x, line);
+    }
+}
+
+static int set_heartbeat(struct stream *s)
+{
+    return timer_set(&s->heartbeat, clock_after_ms(s->written_ns, s->options.heartbeat_ms));
+}
+
+/* Where the client does not read, nothing is added to what waits for it. Setting the timer again
+ * takes no memory. */
+static void on_heartbeat(struct timer *timer)
+{
+    struct stream *s = CONTAINER_OF(timer, struct stream, heartbeat);
+    uint64_t now = clock_now_ns();
+
+    if (now >= clock_after_ms(s->written_ns, s->options.heartbeat_ms)) {
+        if (s->is_idle)
+            exchange_write(s->x, SSE_HEARTBEAT);
+        s->written_ns = now;
+    }
+    (void)set_heartbeat(s);
 }
 
 /* -- writing ----------------------------------------------------------------------------------- */
@@ -55,7 +98,7 @@ static void write_record(struct stream *s, size_t index, enum record_status stat
 {
     if (!s->x || is_done(s, index))
         return;
-    exchange_write(s->x, text);
+    put(s, text);
     s->done[index / 8] |= (unsigned char)(1u << index % 8);
     metrics.records[status]++;
     switch (status) {
@@ -125,10 +168,11 @@ static void write_end(struct stream *s)
     s->counts.total = s->options.total;
     s->counts.elapsed_us = (clock_now_ns() - s->options.started_ns) / 1000;
     record_write_end(&text, &s->counts);
-    exchange_write(s->x, buffer_bytes(&text));
+    put(s, buffer_bytes(&text));
     buffer_free(&text);
     exchange_end(s->x);
     s->x = NULL;
+    timer_clear(&s->heartbeat);
 }
 
 /* -- the pump ---------------------------------------------------------------------------------- */
@@ -160,6 +204,12 @@ static void had_room(struct pump *p)
     }
 }
 
+static future *lines_ready(struct stream *s)
+{
+    s->is_idle = true;
+    return channel_ready(s->lines);
+}
+
 static int pump_step(task *t, void *frame)
 {
     struct pump *p = frame;
@@ -168,7 +218,8 @@ static int pump_step(task *t, void *frame)
 
     BEGIN(t);
     for (;;) {
-        AWAIT(t, p->ready, channel_ready(s->lines));
+        AWAIT(t, p->ready, lines_ready(s));
+        s->is_idle = false;
         while ((line = next_line(s))) {
             write_line(s, line);
             AWAIT(t, p->room, room(p));
@@ -205,6 +256,15 @@ TASK(pump_task, ON_LOOP, sizeof(struct pump), .step = pump_step, .drop = pump_dr
 
 /* -- the outside ------------------------------------------------------------------------------- */
 
+static bool begin_heartbeat(struct stream *s)
+{
+    if (!s->options.as_events || s->options.heartbeat_ms == 0)
+        return true;
+    s->heartbeat.fire = on_heartbeat;
+    s->written_ns = clock_now_ns();
+    return set_heartbeat(s) == 0;
+}
+
 struct stream *stream_new(struct exchange *x, const struct stream_options *options)
 {
     struct stream *s = calloc(1, sizeof *s);
@@ -216,7 +276,8 @@ struct stream *stream_new(struct exchange *x, const struct stream_options *optio
     s->lines = channel_new(options->window, line_free);
     if (options->order == ORDER_INPUT)
         s->early = calloc(options->window, sizeof(struct line *));
-    if (!s->done || !s->lines || (options->order == ORDER_INPUT && !s->early)) {
+    if (!s->done || !s->lines || (options->order == ORDER_INPUT && !s->early) ||
+        !begin_heartbeat(s)) {
         stream_free(s);
         return NULL;
     }
@@ -226,7 +287,8 @@ struct stream *stream_new(struct exchange *x, const struct stream_options *optio
         return NULL;
     }
     s->x = x;
-    exchange_stream(x, 200, "application/x-ndjson", on_gone, s);
+    exchange_stream(x, 200, options->as_events ? SSE_CONTENT_TYPE : "application/x-ndjson", on_gone,
+                    s);
     return s;
 }
 
@@ -272,6 +334,7 @@ struct stream *stream_free(struct stream *s)
                 line_free(s->early[i]);
     free(s->early);
     free(s->done);
+    timer_clear(&s->heartbeat);
     channel_drop(s->lines);
     future_drop(s->pump);
     free(s);

@@ -1,6 +1,7 @@
 /*
  * The stream of one batch's records to its client: in completion or input order, as fast as the
- * client reads, every index exactly once, and the end record last. A loop task behind a channel.
+ * client reads, every index exactly once, and the end record last, as NDJSON or as server-sent
+ * events. A loop task behind a channel.
  *
  * An item's emit settles when its record is handed over to the connection, so a client that reads
  * slowly holds the items, and held items start no fetches.
@@ -26,6 +27,9 @@ struct stream_options {
     size_t window; /* at most so many emits are pending, and their indices span less */
     enum batch_order order;
     uint64_t started_ns;
+    bool as_events; /* as server-sent events (sse.h); else as NDJSON */
+    unsigned
+        heartbeat_ms; /* events: after so long a silence a comment tells that we live; 0: never */
     /* Writes the record of an index that was never emitted. */
     void (*write_missing)(void *arg, size_t index, struct buffer *out);
     /* Once, when the client has left before the end. */

@@ -83,6 +83,7 @@
     X(http_limits)                                                                                 \
     X(http_stream)                                                                                 \
     X(http_tls)                                                                                    \
+    X(sse)                                                                                         \
     X(origin)                                                                                      \
     X(scrape)                                                                                      \
     X(scrape_fields)                                                                               \
