@@ -76,7 +76,7 @@ VERSION := $(shell sed -n 's/^.define SKIMD_VERSION "\(.*\)"/\1/p' server/versio
 
 .PHONY: all everything help deps demo test check check-asan check-tsan check-clang check-web-page examples \
         check-examples check-install check-valgrind model torture fuzz lint format bench bench-async bench-fetch \
-        bench-parsers install uninstall install-async clean
+        bench-load bench-parsers bench-peers install uninstall install-async clean
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/skimd $(BUILD)/libasync.a compile_commands.json ## build skimd (build/release/skimd)
@@ -262,6 +262,16 @@ bench-parsers: ## measure a page's title beside a parse of the whole page
 	@docker/deps bench
 	@$(MAKE) --no-print-directory $(BUILD)/bench_parsers
 	@bench/parsers/run $(BUILD)
+
+bench-peers: ## measure skimd beside Scrapy, aiohttp, httpx, curl and wget2
+	@docker/deps peers
+	@$(MAKE) --no-print-directory $(BUILD)/skimd $(BUILD)/bare_fetch
+	@bench/peers/run $(BUILD)
+
+bench-load: ## put load on the daemon with curl and wrk
+	@docker/deps load
+	@$(MAKE) --no-print-directory $(BUILD)/skimd
+	@bench/load/run $(BUILD)
 
 # Its options are those of --help, so the binary is asked.
 $(BUILD)/skimd.8: docs/manual docs/skimd.8.in $(BUILD)/skimd
