@@ -1,9 +1,9 @@
 #include "server/healthcheck.h"
 
 #include "server/endpoint.h"
+#include "server/tls.h"
 
 #include <errno.h>
-#include <gnutls/gnutls.h>
 #include <netinet/in.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -35,25 +35,15 @@ static struct sockaddr_storage reachable(const struct sockaddr_storage *listen)
     return address;
 }
 
-static const char request[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
-                              "Connection: close\r\n\r\n",
-                  ok[] = "HTTP/1.1 200 ";
-
-/* 0, or a negative errno. */
-static int judge(const char *answer, size_t len)
+/* As tls_talk(). */
+static ssize_t talk(int fd, struct bytes request, char *answer, size_t size)
 {
-    return bytes_equal(bytes_of(answer, len), bytes_of(ok, sizeof ok - 1)) ? 0 : -EPROTO;
-}
-
-static int talk(int fd)
-{
-    char answer[sizeof ok - 1];
     size_t len = 0;
 
-    if (send(fd, request, sizeof request - 1, MSG_NOSIGNAL) != sizeof request - 1)
+    if (send(fd, request.ptr, request.len, MSG_NOSIGNAL) != (ssize_t)request.len)
         return -EIO;
-    while (len < sizeof answer) {
-        ssize_t n = recv(fd, answer + len, sizeof answer - len, 0);
+    while (len < size) {
+        ssize_t n = recv(fd, answer + len, size - len, 0);
 
         if (n < 0)
             return errno == EAGAIN ? -ETIMEDOUT : -errno;
@@ -61,68 +51,25 @@ static int talk(int fd)
             break;
         len += (size_t)n;
     }
-    return judge(answer, len);
-}
-
-static int from_gnutls(ssize_t rc)
-{
-    return rc == GNUTLS_E_AGAIN ? -ETIMEDOUT : -EPROTO;
-}
-
-static int talk_in_session(gnutls_session_t session)
-{
-    char answer[sizeof ok - 1];
-    size_t len = 0;
-    int rc;
-
-    while ((rc = gnutls_handshake(session)) < 0) {
-        if (rc == GNUTLS_E_AGAIN || gnutls_error_is_fatal(rc))
-            return from_gnutls(rc);
-    }
-    if (gnutls_record_send(session, request, sizeof request - 1) != sizeof request - 1)
-        return -EIO;
-    while (len < sizeof answer) {
-        ssize_t n = gnutls_record_recv(session, answer + len, sizeof answer - len);
-
-        if (n < 0 && (n == GNUTLS_E_AGAIN || gnutls_error_is_fatal((int)n)))
-            return from_gnutls(n);
-        if (n == 0)
-            break;
-        len += n > 0 ? (size_t)n : 0;
-    }
-    return judge(answer, len);
-}
-
-/* Any certificate will do: nothing is told, and the answer is only that somebody lives there. */
-static int talk_over_tls(int fd)
-{
-    gnutls_certificate_credentials_t credentials = NULL;
-    gnutls_session_t session = NULL;
-    int rc = -ENOMEM;
-
-    if (gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL) == 0 &&
-        gnutls_certificate_allocate_credentials(&credentials) == 0 &&
-        gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials) == 0 &&
-        gnutls_set_default_priority(session) == 0) {
-        gnutls_transport_set_int(session, fd);
-        rc = talk_in_session(session);
-    }
-    if (session)
-        gnutls_deinit(session);
-    if (credentials)
-        gnutls_certificate_free_credentials(credentials);
-    return rc;
+    return (ssize_t)len;
 }
 
 static int ask(int fd, const struct sockaddr_storage *address, socklen_t len, bool tls)
 {
+    const struct bytes request = BYTES("GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+                                       "Connection: close\r\n\r\n"),
+                       ok = BYTES("HTTP/1.1 200 ");
     const struct timeval patience = {.tv_sec = TIMEOUT_S};
+    char answer[sizeof "HTTP/1.1 200 " - 1];
 
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0 ||
         connect(fd, (const struct sockaddr *)address, len) < 0)
         return errno == EINPROGRESS ? -ETIMEDOUT : -errno;
-    return tls ? talk_over_tls(fd) : talk(fd);
+    ssize_t n = (tls ? tls_talk : talk)(fd, request, answer, sizeof answer);
+    if (n < 0)
+        return (int)n;
+    return bytes_equal(bytes_of(answer, (size_t)n), ok) ? 0 : -EPROTO;
 }
 
 int healthcheck(const struct config *config, struct buffer *what)

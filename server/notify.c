@@ -138,9 +138,3 @@ void notify_ready(struct notifier *n, const char *status)
 {
     notify_send(n, "READY=1\nSTATUS=%s", status);
 }
-
-void notify_reloading(struct notifier *n)
-{
-    notify_send(n, "RELOADING=1\nMONOTONIC_USEC=%llu",
-                (unsigned long long)(clock_now_ns() / NS_PER_US));
-}

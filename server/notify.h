@@ -33,11 +33,8 @@ int notify_open(struct notifier *ret);
  */
 void notify_send(struct notifier *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Ready, with a line for people; from now on the watchdog is fed. Also at the end of a reload. */
+/* Ready, with a line for people; from now on the watchdog is fed. */
 void notify_ready(struct notifier *n, const char *status);
-
-/* A reload begins (Type=notify-reload wants to know when). */
-void notify_reloading(struct notifier *n);
 
 /* Nothing is sent any more. */
 void notify_close(struct notifier *n);

@@ -138,3 +138,67 @@ void tls_send(void *session, struct bytes bytes)
 {
     (void)gnutls_record_send(session, bytes.ptr, bytes.len);
 }
+
+/* -- a client ---------------------------------------------------------------------------------- */
+
+static int from_gnutls(ssize_t code)
+{
+    if (code == GNUTLS_E_AGAIN)
+        return -ETIMEDOUT;
+    return code == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EPROTO;
+}
+
+/* Warnings and new session tickets come between what counts. */
+static bool goes_on(ssize_t code)
+{
+    return code < 0 && code != GNUTLS_E_AGAIN && !gnutls_error_is_fatal((int)code);
+}
+
+static ssize_t talk(gnutls_session_t session, struct bytes request, char *answer, size_t size)
+{
+    size_t len = 0;
+    ssize_t n;
+
+    do
+        n = gnutls_handshake(session);
+    while (goes_on(n));
+    if (n < 0)
+        return from_gnutls(n);
+    n = gnutls_record_send(session, request.ptr, request.len);
+    if (n < 0)
+        return from_gnutls(n);
+    while (len < size) {
+        n = gnutls_record_recv(session, answer + len, size - len);
+        if (n == 0)
+            break;
+        if (n < 0 && !goes_on(n))
+            return from_gnutls(n);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    return (ssize_t)len;
+}
+
+ssize_t tls_talk(int fd, struct bytes request, char *answer, size_t size)
+{
+    gnutls_certificate_credentials_t credentials = NULL;
+    gnutls_session_t session = NULL;
+    ssize_t rc = gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL);
+
+    if (rc >= 0)
+        rc = gnutls_certificate_allocate_credentials(&credentials);
+    if (rc >= 0)
+        rc = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials);
+    if (rc >= 0)
+        rc = gnutls_set_default_priority(session);
+    if (rc >= 0) {
+        gnutls_transport_set_int(session, fd);
+        rc = talk(session, request, answer, size);
+    } else {
+        rc = from_gnutls(rc);
+    }
+    if (session)
+        gnutls_deinit(session);
+    if (credentials)
+        gnutls_certificate_free_credentials(credentials);
+    return rc;
+}

@@ -1,12 +1,14 @@
 /*
- * The daemon's certificate and its key, and what is said over TLS past libmicrohttpd. With
- * libmicrohttpd's own TLS library, GnuTLS.
+ * The daemon's certificate and its key, what is said over TLS past libmicrohttpd, and what its
+ * health check says. With libmicrohttpd's own TLS library, GnuTLS.
  */
 #ifndef SKIMD_SERVER_TLS_H
 #define SKIMD_SERVER_TLS_H
 
 #include "core/base/buffer.h"
 #include "core/base/bytes.h"
+
+#include <sys/types.h>
 
 /* PEM, NUL-terminated. Zero-initialise. */
 struct tls_identity {
@@ -38,5 +40,12 @@ bool tls_is_open(void *session, bool *ret_write);
  * handshake is over nothing is sent, least of all in the clear.
  */
 void tls_send(void *session, struct bytes bytes);
+
+/*
+ * A client's short talk on a connected socket that blocks, within its own timeouts: sends the
+ * request and reads up to `size` bytes, fewer at the end. Takes any certificate. Their number, or a
+ * negative errno (-ETIMEDOUT; -EPROTO: no TLS that we understand).
+ */
+ssize_t tls_talk(int fd, struct bytes request, char *answer, size_t size);
 
 #endif

@@ -3,6 +3,7 @@
 #include "tests/check.h"
 #include "tests/support/daemon.h"
 #include "tests/support/origin.h"
+#include "tests/support/tls_origin.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -272,6 +273,7 @@ START_TEST(load_balancers_have_time_to_notice)
 {
     struct records records;
     struct buffer log = {0};
+    struct reply ready;
     struct daemon skimd;
 
     daemon_start(&skimd, LIST("--drain-delay-ms", "3600000"));
@@ -280,6 +282,9 @@ START_TEST(load_balancers_have_time_to_notice)
     int asks = dial(skimd.port);
     ask_for_health(asks);
     hear(asks, "{\"status\":\"draining\"}");
+    daemon_request(&skimd, "GET", "/readyz", NULL, bytes_of(NULL, 0), &ready);
+    ck_assert_int_eq(ready.status, 503);
+    reply_free(&ready);
     daemon_scrape(&skimd, "", "text/plain", BYTES("nonsense"), &records); /* as if nothing were */
     ck_assert_uint_eq(records.total, 1);
     records_free(&records);
@@ -363,6 +368,48 @@ START_TEST(a_health_check_tells_whether_a_daemon_answers_200)
 }
 END_TEST
 
+static void write_temporary(char *path, const struct buffer *text)
+{
+    int fd = mkstemp(path);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, text->ptr, text->len), (ssize_t)text->len);
+    close(fd);
+}
+
+START_TEST(a_health_check_of_a_daemon_with_a_certificate_speaks_tls)
+{
+    char certificate_file[] = "/tmp/skimd-certificate-XXXXXX", key_file[] = "/tmp/skimd-key-XXXXXX";
+    const char *const tls[] = {"--tls-cert", certificate_file, "--tls-key", key_file, NULL};
+    struct tls_authority *authority = tls_authority_new();
+    struct origin *origin = origin_start(NULL);
+    struct buffer certificate = {0}, key = {0};
+    struct daemon skimd;
+    char address[64], text[1024];
+
+    tls_authority_certify(authority, "DNS:scraper.example", &certificate, &key);
+    write_temporary(certificate_file, &certificate);
+    write_temporary(key_file, &key);
+    daemon_start(&skimd, tls);
+    snprintf(address, sizeof address, "--listen=127.0.0.1:%u", skimd.port);
+    ck_assert_msg(daemon_run(LIST("--healthcheck", address, tls[0], tls[1], tls[2], tls[3]), text,
+                             sizeof text) == 0,
+                  "%s", text);
+    ck_assert_int_eq(checked("127.0.0.1", skimd.port, text, sizeof text), 1); /* in the clear */
+    ck_assert_int_eq(daemon_stop(&skimd), 0);
+    snprintf(address, sizeof address, "--listen=127.0.0.1:%u", origin_port(origin));
+    ck_assert_int_eq(daemon_run(LIST("--healthcheck", address, tls[0], tls[1], tls[2], tls[3]),
+                                text, sizeof text),
+                     1); /* which knows no TLS */
+    unlink(certificate_file);
+    unlink(key_file);
+    origin_stop(origin);
+    tls_authority_free(authority);
+    buffer_free(&certificate);
+    buffer_free(&key);
+}
+END_TEST
+
 Suite *suite_service(void)
 {
     Suite *suite = suite_create("service");
@@ -381,6 +428,7 @@ Suite *suite_service(void)
     tcase_add_test(tests, what_is_not_one_listening_socket_is_refused);
     tcase_add_test(tests, a_socket_that_others_can_reach_needs_a_word);
     tcase_add_test(tests, a_health_check_tells_whether_a_daemon_answers_200);
+    tcase_add_test(tests, a_health_check_of_a_daemon_with_a_certificate_speaks_tls);
     suite_add_tcase(suite, tests);
     return suite;
 }
