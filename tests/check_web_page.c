@@ -1,4 +1,5 @@
 /* The page at /, as the server sends it. tests/web_page/run has it in a browser. */
+#include "parsers/fields.h"
 #include "tests/check.h"
 #include "tests/support/daemon.h"
 
@@ -142,6 +143,26 @@ START_TEST(the_page_loads_its_own_files_and_nothing_else)
 }
 END_TEST
 
+START_TEST(there_is_a_checkbox_for_each_field_in_the_order_of_records)
+{
+    static const char box[] = "type=\"checkbox\" name=\"fields\" value=\"";
+    struct answer a;
+
+    ask("GET", "/", "", &a);
+    const char *at = a.body;
+    for (unsigned i = 0; i < FIELD_COUNT; i++) {
+        const char *name = field_name((enum field)i);
+        at = strstr(at, box);
+        ck_assert_msg(at != NULL, "%s has none", name);
+        at += strlen(box);
+        ck_assert_msg(bytes_equal(bytes_of(at, strcspn(at, "\"")), bytes_cstr(name)), "%s: %.40s",
+                      name, at);
+    }
+    ck_assert_ptr_null(strstr(at, box));
+    answer_free(&a);
+}
+END_TEST
+
 START_TEST(the_script_knows_no_way_from_text_to_html)
 {
     static const char *const ways[] = {"innerHTML",      "outerHTML",    "insertAdjacentHTML",
@@ -268,6 +289,7 @@ Suite *suite_web_page(void)
     tcase_add_unchecked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, each_file_is_served_with_its_type_and_a_strict_policy, 0, FILES);
     tcase_add_test(tc, the_page_loads_its_own_files_and_nothing_else);
+    tcase_add_test(tc, there_is_a_checkbox_for_each_field_in_the_order_of_records);
     tcase_add_test(tc, the_script_knows_no_way_from_text_to_html);
     tcase_add_loop_test(tc, head_is_answered_as_get_without_the_body, 0, FILES);
     tcase_add_test(tc, who_has_the_file_is_told_304);
