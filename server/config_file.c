@@ -29,6 +29,7 @@ static int read_all(int fd, struct buffer *out)
 int config_file_open(struct config_file *ret, const char *path, char *message)
 {
     struct buffer text = {0};
+    char quoted[PROBLEM_QUOTE_SIZE];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int rc = fd < 0 ? -errno : read_all(fd, &text);
 
@@ -41,7 +42,8 @@ int config_file_open(struct config_file *ret, const char *path, char *message)
         rc = -ENOMEM;
     if (rc < 0) {
         buffer_free(&text);
-        config_refuse(message, "skimd: --config: \"%.200s\" cannot be read: %s", path,
+        config_refuse(message, "skimd: --config: %s cannot be read: %s",
+                      problem_quote(quoted, bytes_cstr(path)),
                       rc == -EILSEQ ? "it is no text" : strerror(-rc));
         return rc == -ENOMEM ? -ENOMEM : -EINVAL;
     }

@@ -5,15 +5,16 @@
  *
  *     server/serve.c     the daemon's life: start, serve, drain
  *     server/http.h      requests in, answers out (libmicrohttpd)
- *     server/api.c       which path does what            server/access.h    and who may call it
+ *     server/api.c       which path does what            server/access.h   and who may call it
  *     server/batch.c     the main job; server/item.c is one URL of it: fetch, parse_page, emit
  *     server/stream.h    records to a client, as fast as it reads
  *     server/intake.h    request bodies to lists of URLs
  *     server/config.h    command line, environment, file server/options.h   a batch's own
  *     server/record.h    records out (server/json.h)     server/problem.h   errors out
- *     server/activation.h  what a service manager hands us  server/notify.h   what it is told
+ *     server/activation.h  what systemd hands us         server/notify.h   what it is told
  *     server/log.h       standard error                  server/report.h   what the runtime does
  *     server/metrics.h   what is counted                 server/watch.h    what is read when asked
+ *     server/web_page.h  the page at / (server/web)      server/sse.h      records as events
  *     core/async/        futures, tasks on loop, thread and process: everything above runs on it
  *     core/fetch/        URLs to pages: queues, guard, libcurl
  *     parsers/           pages to titles, in sandboxed worker processes

@@ -1,7 +1,7 @@
 /*
  * The command line and the environment: input is strings with a NUL between them, of which those
  * that begin with SKIMD_ are variables and the others arguments. A refusal is one line that can be
- * printed; what is accepted can be run with.
+ * printed; what is accepted can be run with, and written.
  */
 #include "server/config.h"
 #include "server/endpoint.h"
@@ -61,6 +61,15 @@ static void check_config(const struct config *config)
     FUZZ_CHECK(strcmp(options.user_agent, config->user_agent) == 0);
 }
 
+static void check_written(const struct config *config)
+{
+    struct buffer text = {0};
+
+    config_write(&text, config);
+    FUZZ_CHECK(!text.failed && text.len > 0 && text.ptr[text.len - 1] == '\n');
+    buffer_free(&text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1), *argv[STRINGS_MAX + 2] = {"skimd"}, *envp[STRINGS_MAX + 1] = {0};
@@ -83,8 +92,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct bytes line = bytes_cstr(message);
         FUZZ_CHECK(strncmp(message, "skimd: ", 7) == 0 && line.len < CONFIG_MESSAGE_SIZE - 1);
         FUZZ_CHECK(fuzz_is_line(line) && utf8_valid(line) && config.workers == 12345);
-    } else if (config.action == CONFIG_RUN) {
+    } else if (config.action == CONFIG_RUN || config.action == CONFIG_CHECK) {
         check_config(&config);
+        check_written(&config);
         config_free(&config);
     } else {
         config_free(&config);
