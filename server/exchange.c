@@ -106,7 +106,7 @@ void exchange_completed(struct exchange *x, bool sent)
 {
     tell_end(x, sent);
     list_remove(&x->wake);
-    loop_unwatch(x->connection->fd);
+    connection_watch_end(x->connection); /* for the next request */
     x->mhd = NULL;
     x->connection = NULL;
     x->suspended = false;

@@ -40,6 +40,27 @@ static void on_deadline(struct http_deadline *deadline)
     shutdown(c->fd, SHUT_RDWR); /* which wakes MHD, which closes */
 }
 
+/* -- the client's end -------------------------------------------------------------------------- */
+
+static void on_half_closed(void *arg, int fd, uint32_t events)
+{
+    (void)arg;
+    (void)events;
+    loop_unwatch(fd);      /* it would be reported again and again */
+    shutdown(fd, SHUT_RD); /* what has come can still be read */
+}
+
+/*
+ * libmicrohttpd's sockets are edge-triggered, and it takes a short read for all there is. So it
+ * never sees an end that came together with the last bytes, and would keep who left until the
+ * deadline. Where nobody else watches the socket we do, and wake it. What fails here is the
+ * deadline's again.
+ */
+void connection_watch_end(struct connection *c)
+{
+    (void)loop_watch(c->fd, EPOLLRDHUP, on_half_closed, c);
+}
+
 /* -- the handshake of TLS ---------------------------------------------------------------------- */
 
 void connection_open(struct connection *c)
@@ -52,7 +73,7 @@ void connection_resume(struct connection *c)
     if (!c->awaits)
         return;
     c->awaits = false;
-    loop_unwatch(c->fd);
+    connection_watch_end(c);
     list_push_back(&c->server->shaking, &c->shaking);
     http_resume(c);
 }
@@ -112,6 +133,7 @@ struct connection *connection_new(struct http_server *s, struct MHD_Connection *
     s->connection_count++;
     /* The only way to learn that the client of a silent stream has lost power or network. */
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    connection_watch_end(c);
     http_deadline_enter(&c->deadline, HTTP_HEAD);
     return c;
 }

@@ -73,6 +73,9 @@ struct connection *connection_new(struct http_server *s, struct MHD_Connection *
  */
 void connections_await_handshakes(struct http_server *s);
 
+/* Has it seen that the client ends, where nobody else watches the socket. */
+void connection_watch_end(struct connection *c);
+
 /* The handshake is over. */
 void connection_open(struct connection *c);
 

@@ -6,6 +6,8 @@
 #include "tests/check.h"
 #include "tests/support/http_fixture.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -286,6 +288,32 @@ START_TEST(a_body_may_take_long_as_long_as_it_comes)
 }
 END_TEST
 
+/* The last bytes and the end of the connection come together. */
+static void say_and_leave(const char *text)
+{
+    struct heard h = {0};
+    int fd = dial_server(), on = 1;
+
+    ck_assert_int_eq(setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on), 0);
+    say(fd, text);
+    shutdown(fd, SHUT_WR);
+    hear_end(fd, &h);
+    ck_assert_ptr_null(strstr(h.text, " 408 "));
+    close(fd);
+}
+
+START_TEST(a_client_that_leaves_within_its_request_is_let_go_at_once)
+{
+    fix.options.header_timeout_ms = fix.options.body_timeout_ms = PATIENCE_MS;
+    start_server();
+    for (int i = 0; i < 10; i++) {
+        say_and_leave("GET / HTTP/1.1\r\nHo");
+        say_and_leave("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc");
+        say_and_leave(GET("/hello") "GET / HTT");
+    }
+}
+END_TEST
+
 START_TEST(a_client_that_does_not_take_its_answer_is_cut_off)
 {
     size_t open = 1;
@@ -324,6 +352,7 @@ Suite *suite_http_limits(void)
     tcase_add_test(deadlines, an_idle_connection_outlives_the_header_deadline_but_not_its_own);
     tcase_add_test(deadlines, a_body_that_stops_coming_meets_its_deadline);
     tcase_add_test(deadlines, a_body_may_take_long_as_long_as_it_comes);
+    tcase_add_test(deadlines, a_client_that_leaves_within_its_request_is_let_go_at_once);
     tcase_add_test(deadlines, a_client_that_does_not_take_its_answer_is_cut_off);
     return suite;
 }
