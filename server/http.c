@@ -372,14 +372,14 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        /* What is told lies in one place for all of them, from libmicrohttpd 1.0 on. */
         int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        const union MHD_ConnectionInfo *tls =
+        const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-        const union MHD_ConnectionInfo *remote =
-            MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        void *tls = info ? info->tls_session : NULL;
 
-        *context = connection_new(arg, mhd, fd, tls ? tls->tls_session : NULL,
-                                  remote ? remote->client_addr : NULL);
+        info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        *context = connection_new(arg, mhd, fd, tls, info ? info->client_addr : NULL);
         if (!*context)
             shutdown(fd, SHUT_RDWR);
     } else {
