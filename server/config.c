@@ -83,6 +83,11 @@ static const struct option_spec options[] = {
            "URLs in one batch; more is answered 413"),
     NUMBER("max-body-bytes", max_body_bytes, 1, UINT32_MAX, "268435456",
            "size of a request body; more is answered 413"),
+    NUMBER("max-batches", max_batches, 1, 65536, "2048",
+           "batches under way in the whole daemon; more is answered 503"),
+    NUMBER("max-connections", max_connections, 16, 65536, "4096",
+           "connections of clients; shortly before, those without a request are closed, the "
+           "oldest first"),
     NUMBER("header-timeout-ms", header_timeout_ms, 1, HOUR_MS, "10000",
            "time that a client has to send its request head"),
     NUMBER("drain-delay-ms", drain_delay_ms, 0, HOUR_MS, "0",

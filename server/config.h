@@ -73,6 +73,8 @@ struct config {
 
     uint64_t max_batch_urls;
     uint64_t max_body_bytes;
+    uint64_t max_batches;
+    uint64_t max_connections;
     uint64_t drain_delay_ms; /* from SIGTERM to the drain */
     uint64_t grace_ms;
     uint64_t slow_callback_ms; /* 0: never warned of */

@@ -164,7 +164,7 @@ bool exchange_begin(struct exchange *x, struct bytes method, const struct http_h
     list_push_back(&x->server->exchanges, &x->link);
     x->server->exchange_count++;
     http_target_split(bytes_of(x->target, x->target_len), &x->path, &x->query);
-    http_deadline_enter(&x->connection->deadline, body_follows ? HTTP_BODY : HTTP_WORK);
+    connection_enter(x->connection, body_follows ? HTTP_BODY : HTTP_WORK);
 
     if (is_acceptable(x, method, head, &sound, &problem))
         return true;
@@ -200,7 +200,7 @@ void exchange_hand_over(struct exchange *x)
     if (x->handed || x->response || x->cut)
         return;
     x->handed = x->held = true;
-    http_deadline_enter(&x->connection->deadline, HTTP_WORK);
+    connection_enter(x->connection, HTTP_WORK);
     x->server->application.handle(x, x->server->application.arg);
 }
 
@@ -359,7 +359,7 @@ future *exchange_room(struct exchange *x)
 void exchange_ending(struct exchange *x)
 {
     if (x->mhd && !x->left)
-        http_deadline_enter(&x->connection->deadline, HTTP_SEND);
+        connection_enter(x->connection, HTTP_SEND);
 }
 
 void exchange_end(struct exchange *x)

@@ -183,7 +183,7 @@ static void on_completed(void *arg, struct MHD_Connection *mhd, void **context,
     }
     exchange_completed(x, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
-        http_deadline_enter(&c->deadline, HTTP_IDLE);
+        connection_enter(c, HTTP_IDLE);
     if (s->draining)
         shutdown(c->fd, SHUT_RDWR); /* the kernel still sends what it has */
 }
@@ -195,7 +195,7 @@ static enum MHD_Result send_response(struct exchange *x)
 
     x->response = NULL;
     if (!x->streaming || x->ended)
-        http_deadline_enter(&x->connection->deadline, HTTP_SEND);
+        connection_enter(x->connection, HTTP_SEND);
     enum MHD_Result result = MHD_queue_response(x->mhd, (unsigned)x->status, response);
     MHD_destroy_response(response); /* our reference */
     return result;
@@ -465,6 +465,7 @@ int http_start(const struct http_options *options, const struct http_application
     s->application = *application;
     s->run_job.run = run_job;
     list_init(&s->connections);
+    list_init(&s->waiting);
     list_init(&s->shaking);
     list_init(&s->exchanges);
     list_init(&s->woken);
@@ -507,6 +508,11 @@ size_t http_exchanges(const struct http_server *s)
 size_t http_connections(const struct http_server *s)
 {
     return s->connection_count;
+}
+
+uint64_t http_evictions(const struct http_server *s)
+{
+    return s->evictions;
 }
 
 void http_settle_idle(struct http_server *s)

@@ -26,7 +26,8 @@ struct http_options {
                       where it does not start. 0: `listen` is bound */
     const char *tls_certificate; /* PEM; borrowed until the server has started; NULL: no TLS */
     const char *tls_key;
-    unsigned max_connections;   /* further ones wait in the kernel's queue */
+    unsigned max_connections; /* further ones wait in the kernel's queue; shortly before, those are
+                                 closed that have waited longest for their request's head */
     unsigned header_timeout_ms; /* from the first moment of a connection, or from the first byte
                                    after an answer (seen up to as much too late), to the end of
                                    the request's head */
@@ -104,6 +105,9 @@ size_t http_exchanges(const struct http_server *s);
 
 /* Connections that are open. */
 size_t http_connections(const struct http_server *s);
+
+/* Connections without a request that were closed so far to make room for others. */
+uint64_t http_evictions(const struct http_server *s);
 
 /* A future that is ok when no exchange is left (at once if so). One at a time. */
 future *http_idle(struct http_server *s);

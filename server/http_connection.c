@@ -6,6 +6,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+enum { SPARE_PART = 16 }; /* of the connections, for those that come while others are closed */
+
 void connection_refuse(struct connection *c, const struct problem *problem)
 {
     struct buffer head = {0}, body = {0};
@@ -26,11 +28,10 @@ void connection_refuse(struct connection *c, const struct problem *problem)
     buffer_free(&body);
 }
 
-static void on_deadline(struct http_deadline *deadline)
+static void expire(struct connection *c)
 {
-    struct connection *c = CONTAINER_OF(deadline, struct connection, deadline);
-    bool asked = deadline->phase == HTTP_BODY ||
-                 (deadline->phase == HTTP_HEAD && http_deadline_heard(deadline));
+    bool asked = c->deadline.phase == HTTP_BODY ||
+                 (c->deadline.phase == HTTP_HEAD && http_deadline_heard(&c->deadline));
     struct problem problem;
 
     if (asked) {
@@ -38,6 +39,35 @@ static void on_deadline(struct http_deadline *deadline)
         connection_refuse(c, &problem);
     }
     shutdown(c->fd, SHUT_RDWR); /* which wakes MHD, which closes */
+}
+
+static void on_deadline(struct http_deadline *deadline)
+{
+    expire(CONTAINER_OF(deadline, struct connection, deadline));
+}
+
+void connection_enter(struct connection *c, enum http_phase phase)
+{
+    list_remove(&c->waiting);
+    if (phase == HTTP_HEAD || phase == HTTP_IDLE)
+        list_push_back(&c->server->waiting, &c->waiting);
+    http_deadline_enter(&c->deadline, phase);
+}
+
+/*
+ * Whoever opens connections and says nothing on them, or next to nothing, would keep everybody else
+ * out until their deadlines. Those who mean it have sent their head long before it is their turn.
+ */
+static void make_room(struct http_server *s)
+{
+    size_t most = s->options.max_connections - s->options.max_connections / SPARE_PART;
+
+    struct list *longest = s->connection_count > most ? list_pop_front(&s->waiting) : NULL;
+
+    if (!longest)
+        return;
+    s->evictions++;
+    expire(CONTAINER_OF(longest, struct connection, waiting));
 }
 
 /* -- the client's end -------------------------------------------------------------------------- */
@@ -122,6 +152,7 @@ struct connection *connection_new(struct http_server *s, struct MHD_Connection *
     c->tls = tls;
     c->remote = remote;
     list_init(&c->shaking);
+    list_init(&c->waiting);
     if (tls)
         list_push_back(&s->shaking, &c->shaking);
     c->deadline = (struct http_deadline){
@@ -134,7 +165,8 @@ struct connection *connection_new(struct http_server *s, struct MHD_Connection *
     /* The only way to learn that the client of a silent stream has lost power or network. */
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     connection_watch_end(c);
-    http_deadline_enter(&c->deadline, HTTP_HEAD);
+    make_room(s);
+    connection_enter(c, HTTP_HEAD);
     return c;
 }
 
@@ -147,6 +179,7 @@ struct connection *connection_free(struct connection *c)
     if (c->lingers && !c->server->stopped)
         http_linger(&c->server->lingering, c->fd);
     list_remove(&c->shaking);
+    list_remove(&c->waiting);
     list_remove(&c->link);
     c->server->connection_count--;
     free(c);

@@ -35,6 +35,8 @@ struct http_server {
     struct list connections;
     struct list shaking; /* connections in the middle of TLS' handshake that MHD may look at */
     size_t connection_count;
+    struct list waiting; /* connections without a request, those that wait longest first */
+    uint64_t evictions;
     struct list exchanges; /* that have begun */
     size_t exchange_count;
     struct list woken; /* exchanges whose connection is to be resumed */
@@ -50,7 +52,8 @@ struct http_server {
 /* -- http_connection.c ------------------------------------------------------------------------- */
 
 struct connection {
-    struct list link; /* in server->connections */
+    struct list link;    /* in server->connections */
+    struct list waiting; /* in server->waiting, or alone */
     struct http_server *server;
     int fd; /* MHD's */
     struct MHD_Connection *mhd;
@@ -72,6 +75,9 @@ struct connection *connection_new(struct http_server *s, struct MHD_Connection *
  * nothing has come. So each that is not over after a run is suspended until something has.
  */
 void connections_await_handshakes(struct http_server *s);
+
+/* What the connection does from here on, and how long it may. */
+void connection_enter(struct connection *c, enum http_phase phase);
 
 /* Has it seen that the client ends, where nobody else watches the socket. */
 void connection_watch_end(struct connection *c);

@@ -117,6 +117,8 @@
     X(GAUGE, http_requests_in_flight, "skimd_http_requests_in_flight",                             \
       "Requests that have not ended, streams among them.")                                         \
     X(GAUGE, http_connections, "skimd_http_connections", "Connections of clients.")                \
+    X(COUNTER, http_evictions, "skimd_http_connections_evicted_total",                             \
+      "Connections without a request that were closed to make room for others.")                   \
     X(COUNTER, batches_started, "skimd_batches_started_total", "Batches that were begun.")         \
     X(COUNTERS, batches_ended, METRIC_BATCH_ENDS, "end", "skimd_batches_ended_total",              \
       "Batches that have ended, by how they did.")                                                 \

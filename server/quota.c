@@ -16,15 +16,22 @@ static void refuse(struct problem *ret, unsigned long long count, unsigned long 
 bool quota_allows_batch(const struct batches *all, const struct account *account,
                         struct problem *ret_problem)
 {
-    uint64_t most = all->config->token_batches, count = 0;
+    uint64_t most = all->config->token_batches, count = 0, own = 0;
 
-    if (!account || most == 0)
+    LIST_FOR (link, &all->running) {
+        count++;
+        own += CONTAINER_OF(link, struct batch, link)->account == account;
+    }
+    if (count >= all->config->max_batches) {
+        problem_set(ret_problem, PROBLEM_UNAVAILABLE, NULL,
+                    "The daemon has %llu batches under way, as many as it may (--max-batches).",
+                    (unsigned long long)count);
+        ret_problem->retry_after_s = RETRY_AFTER_S;
+        return false;
+    }
+    if (!account || most == 0 || own < most)
         return true;
-    LIST_FOR (link, &all->running)
-        count += CONTAINER_OF(link, struct batch, link)->account == account;
-    if (count < most)
-        return true;
-    refuse(ret_problem, count, most, "batches");
+    refuse(ret_problem, own, most, "batches");
     return false;
 }
 

@@ -1,6 +1,7 @@
 /*
- * How much one token may have under way: so many batches, and so many URLs in all of them that have
- * no record yet. Where no tokens are asked for there are no quotas. Loop thread.
+ * How much may be under way: so many batches in the whole daemon, and for one token so many batches
+ * and so many URLs in all of them that have no record yet. Where no tokens are asked for there are
+ * no quotas for them. Loop thread.
  */
 #ifndef SKIMD_SERVER_QUOTA_H
 #define SKIMD_SERVER_QUOTA_H
@@ -11,7 +12,10 @@
 
 struct batch;
 
-/* True when the account may begin one more batch; else a 429 that says when to try again. */
+/*
+ * True when the account may begin one more batch; else a 503 where the daemon has no room for
+ * anybody's, or a 429. Both say when to try again.
+ */
 bool quota_allows_batch(const struct batches *all, const struct account *account,
                         struct problem *ret_problem);
 

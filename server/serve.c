@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 enum {
-    MAX_CONNECTIONS = 1024,
     BODY_TIMEOUT_MS = 30000,
     SEND_TIMEOUT_MS = 60000, /* without a byte taken of an answer whose end is known */
     IDLE_TIMEOUT_MS = 60000,
@@ -201,13 +200,14 @@ static void tell_cannot_serve(const struct config *c, const char *what, int erro
 /* Without enough of them, fetches fail as if it were their hosts' fault. */
 static void tell_few_descriptors(const struct config *c)
 {
-    uint64_t wanted =
-        MAX_CONNECTIONS + fetcher_descriptors(c->concurrency) + 2 * c->workers + DESCRIPTORS_BESIDE;
+    uint64_t wanted = c->max_connections + fetcher_descriptors(c->concurrency) + 2 * c->workers +
+                      DESCRIPTORS_BESIDE;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted)
-        log_warn("the limit of open files is low: raise it, or lower --concurrency",
-                 log_unsigned("limit", limit.rlim_cur), log_unsigned("may_be_needed", wanted));
+        log_warn(
+            "the limit of open files is low: raise it, or lower --concurrency or --max-connections",
+            log_unsigned("limit", limit.rlim_cur), log_unsigned("may_be_needed", wanted));
 }
 
 static void tell_ready(struct daemon *d)
@@ -256,7 +256,7 @@ static bool build(struct daemon *d)
         .tls_certificate = d->identity->certificate.ptr,
         .tls_key = d->identity->key.ptr,
         .listen_fd = d->listen_fd,
-        .max_connections = MAX_CONNECTIONS,
+        .max_connections = (unsigned)c->max_connections,
         .header_timeout_ms = (unsigned)c->header_timeout_ms,
         .body_timeout_ms = BODY_TIMEOUT_MS,
         .send_timeout_ms = SEND_TIMEOUT_MS,

@@ -96,6 +96,7 @@ void watch_read(const struct watch *w, struct metrics *m)
     m->build[VERSION_THIS] = 1;
     m->http_requests_in_flight = http_exchanges(w->http);
     m->http_connections = http_connections(w->http);
+    m->http_evictions = http_evictions(w->http);
     m->batches_running = m->urls_waiting = 0;
     LIST_FOR (link, &w->batches->running) {
         m->batches_running++;

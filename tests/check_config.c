@@ -76,6 +76,8 @@ START_TEST(the_defaults_are_those_of_the_api)
     ck_assert_uint_eq(config.retries, 2);
     ck_assert_uint_eq(config.max_batch_urls, 1000000);
     ck_assert_uint_eq(config.max_body_bytes, 268435456);
+    ck_assert_uint_eq(config.max_batches, 2048);
+    ck_assert_uint_eq(config.max_connections, 4096);
     ck_assert_uint_eq(config.grace_ms, 8000);
     ck_assert_uint_eq(config.header_timeout_ms, 10000);
     ck_assert_uint_eq(config.host_delay_ms, 0);
@@ -516,6 +518,8 @@ START_TEST(help_names_every_option_within_80_columns)
                                         "allow-insecure",
                                         "max-batch-urls",
                                         "max-body-bytes",
+                                        "max-batches",
+                                        "max-connections",
                                         "drain-delay-ms",
                                         "grace-ms",
                                         "header-timeout-ms",

@@ -288,6 +288,43 @@ START_TEST(connections_above_the_limit_wait_for_their_turn)
 }
 END_TEST
 
+START_TEST(who_waits_longest_without_a_request_makes_room_for_others)
+{
+    enum { MOST = 32, ROOM = 2 };
+    int silent[MOST - ROOM], fd;
+    struct heard h = {0};
+
+    fix.options.max_connections = MOST;
+    start_server();
+    int busy = dial_server();
+    say(busy, GET("/pending"));
+    wait_for(&fix.kept_count, 1);
+    for (int i = 0; i < MOST - ROOM; i++) {
+        silent[i] = dial_server();
+        say(silent[i], "GET / HTTP/1.1\r\nHost: slo");
+    }
+    for (int i = 0; i < MOST; i++) {
+        fd = dial_server();
+        h = (struct heard){0};
+        say(fd, GET("/"));
+        hear(fd, &h, "hello\n");
+        close(fd);
+    }
+    h = (struct heard){0};
+    hear_end(silent[0], &h);
+    ck_assert_int_eq(strncmp(h.text, "HTTP/1.1 408 ", 13), 0);
+    say(silent[MOST - ROOM - 1], "w\r\n\r\n");
+    h = (struct heard){0};
+    hear(silent[MOST - ROOM - 1], &h, "hello\n");
+    run_on_loop(respond_kept, "at last");
+    h = (struct heard){0};
+    hear(busy, &h, "at last");
+    for (int i = 0; i < MOST - ROOM; i++)
+        close(silent[i]);
+    close(busy);
+}
+END_TEST
+
 /* -- the start --------------------------------------------------------------------------------- */
 
 static void start_badly(void *arg)
@@ -430,6 +467,7 @@ Suite *suite_http(void)
     tcase_add_test(whole, an_answer_reaches_a_client_that_has_half_closed);
     tcase_add_test(whole, five_hundred_connections_are_served_at_once);
     tcase_add_test(whole, connections_above_the_limit_wait_for_their_turn);
+    tcase_add_test(whole, who_waits_longest_without_a_request_makes_room_for_others);
     tcase_add_test(start, an_address_in_use_is_told);
     tcase_add_test(end, the_application_is_told_how_each_exchange_ended);
     tcase_add_test(end, a_refusal_in_the_middle_of_a_body_is_told_as_the_end);

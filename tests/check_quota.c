@@ -290,6 +290,21 @@ START_TEST(without_tokens_there_is_no_quota)
 }
 END_TEST
 
+START_TEST(the_daemon_has_so_many_batches_at_once_whoever_asks)
+{
+    daemon_start(&skimd, (const char *const[]){"--workers", "1", "--allow-net", "127.0.0.0/8",
+                                               "--max-batches=2", NULL});
+    int one = begin(FIRST, urls(1, 0)), two = begin(SECOND, urls(1, 0));
+    held_are(2);
+    ck_assert_int_eq(scrape(FIRST, urls(0, 1)), 503);
+    is_told_to_wait("The daemon has 2 batches under way, as many as it may (--max-batches).");
+    close(one);
+    ck_assert(read_until(skimd.log, &said, "client gone"));
+    ck_assert_int_eq(scrape(FIRST, urls(0, 1)), 200);
+    close(two);
+}
+END_TEST
+
 Suite *suite_quota(void)
 {
     Suite *s = suite_create("quota");
@@ -307,6 +322,7 @@ Suite *suite_quota(void)
     tcase_add_test(tc, what_is_under_way_still_counts_when_the_tokens_were_read_again);
     tcase_add_test(tc, a_batch_goes_on_when_its_token_is_taken_away);
     tcase_add_test(tc, without_tokens_there_is_no_quota);
+    tcase_add_test(tc, the_daemon_has_so_many_batches_at_once_whoever_asks);
     suite_add_tcase(s, tc);
     return s;
 }
