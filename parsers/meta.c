@@ -1,5 +1,7 @@
 #include "parsers/meta.h"
 
+#include "core/base/utf8.h"
+
 bool meta_read_tag(struct tag_scan *scan, struct meta_attributes *ret)
 {
     const struct {
@@ -76,4 +78,26 @@ enum charset meta_charset(const struct meta_attributes *a)
     if (charset == CHARSET_NONE && bytes_equal_nocase(a->http_equiv, BYTES("content-type")))
         charset = charset_of_inner_label(meta_content_label(a->content));
     return charset;
+}
+
+/* Whether the tree has the value as it is written. */
+static bool is_plain(struct bytes value)
+{
+    return ascii_prefix(value) == value.len &&
+           !(value.len > 0 && memchr(value.ptr, '&', value.len));
+}
+
+bool meta_may_declare(const struct meta_attributes *a, bool *ret_plain)
+{
+    bool charset = is_plain(a->charset), http_equiv = is_plain(a->http_equiv),
+         content = is_plain(a->content);
+    /* What is not plain counts as what would declare one. */
+    const struct meta_attributes at_most = {
+        .charset = charset ? a->charset : BYTES("utf-8"),
+        .http_equiv = http_equiv ? a->http_equiv : BYTES("content-type"),
+        .content = content ? a->content : BYTES("charset=utf-8"),
+    };
+
+    *ret_plain = charset && http_equiv && content;
+    return meta_charset(&at_most) != CHARSET_NONE;
 }

@@ -28,6 +28,13 @@ bool meta_read_tag(struct tag_scan *scan, struct meta_attributes *ret);
 enum charset meta_charset(const struct meta_attributes *attributes);
 
 /*
+ * For attributes as meta_read_tag() has them, where the parse may have others: a value with a
+ * character reference or a byte beyond ASCII in it is not plain, and may be anything. False: the
+ * element declares nothing for sure. *ret_plain says that meta_charset() tells what it declares.
+ */
+bool meta_may_declare(const struct meta_attributes *attributes, bool *ret_plain);
+
+/*
  * The label in a content attribute (HTML standard, "algorithm for extracting a character encoding
  * from a meta element"), borrowed from it; empty without one.
  */

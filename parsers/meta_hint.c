@@ -1,27 +1,7 @@
 #include "parsers/meta_hint.h"
 
-#include "core/base/utf8.h"
 #include "parsers/meta.h"
 #include "parsers/tag.h"
-
-/* Whether the tree has the value as it is written. */
-static bool is_plain(struct bytes value)
-{
-    return ascii_prefix(value) == value.len &&
-           !(value.len > 0 && memchr(value.ptr, '&', value.len));
-}
-
-/* What cannot be judged before a parse counts as what would declare one. */
-static bool may_declare(const struct meta_attributes *a)
-{
-    const struct meta_attributes at_most = {
-        .charset = is_plain(a->charset) ? a->charset : BYTES("utf-8"),
-        .http_equiv = is_plain(a->http_equiv) ? a->http_equiv : BYTES("content-type"),
-        .content = is_plain(a->content) ? a->content : BYTES("charset=utf-8"),
-    };
-
-    return meta_charset(&at_most) != CHARSET_NONE;
-}
 
 static const struct bytes open_meta = {"<meta", 5};
 
@@ -33,7 +13,7 @@ enum meta_hint meta_hint_next(struct meta_search *search, struct bytes html, boo
     for (size_t at; (at = tag_find(html, search->at, open_meta)) != SIZE_MAX;) {
         struct tag_scan scan = {html.ptr + at + open_meta.len, html.ptr + html.len};
         struct meta_attributes attributes = {0};
-        bool closed = true; /* another element, or one without attributes */
+        bool plain, closed = true; /* another element, or one without attributes */
 
         if (search->spent > 4 * (uint64_t)html.len + BYTES_TO_SPARE)
             return META_HINT_LOST;
@@ -45,7 +25,7 @@ enum meta_hint meta_hint_next(struct meta_search *search, struct bytes html, boo
         if (!closed && !whole)
             return META_HINT_NONE; /* again, with more */
         search->at += open_meta.len;
-        if (closed && may_declare(&attributes)) {
+        if (closed && meta_may_declare(&attributes, &plain)) {
             *ret_end = (size_t)(scan.p - html.ptr) + 1;
             return META_HINT_TAG;
         }

@@ -56,6 +56,7 @@
     X(charset)                                                                                     \
     X(conformance)                                                                                 \
     X(html)                                                                                        \
+    X(head_scan)                                                                                   \
     X(fields)                                                                                      \
     X(url)                                                                                         \
     X(url_host)                                                                                    \

@@ -197,6 +197,160 @@ static const struct bytes pieces[] = {
     P("<frame>"),
 };
 
+/* What may stand in a head. */
+static const struct bytes head_pieces[] = {
+    P(" "),
+    P("\n"),
+    P("\r\n\f\t"),
+    P("<!doctype html>"),
+    P("<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" 'x>"),
+    P("<!doctype>"),
+    P("<html lang=x>"),
+    P("<html>"),
+    P("<head>"),
+    P("<HEAD x='>'>"),
+    P("<meta name=x content='>'>"),
+    P("<meta name=\"description\" content=\"&eacute; \xc3\xa9\">"),
+    P("<meta charset=utf-8>"),
+    P("<META charset='latin1'/>"),
+    P("<meta/charset=koi8-r/>"),
+    P("<meta charset=&#117;tf-8>"),
+    P("<meta a=b c ==d e=\"f\"g='h'/ i / = j charset = big5 >"),
+    P("<meta charset charset=utf-8>"),
+    P("<meta http-equiv=Content-Type content=\"text/html; charset=windows-1251\">"),
+    P("<meta http-equiv=refresh content=\"0; charset=utf-8\">"),
+    P("<link rel=x href=y>"),
+    P("<link rel=\"x\" href='a>b' />"),
+    P("<link a=>"),
+    P("<link a=b/>"),
+    P("<link a='b'c>"),
+    P("<base href=b>"),
+    P("<basefont>"),
+    P("<bgsound/>"),
+    P("<menuitem>"),
+    P("<command>"),
+    P("</link>"),
+    P("</meta x='>'>"),
+    P("</title>"),
+    P("</script>"),
+    P("</noscript>"),
+    P("<noscript>"),
+    P("<noscript><link></noscript>"),
+    P("<noscript><style></noscript></style><meta charset=utf-8></noscript>"),
+    P("<noscript><img></noscript>"),
+    P("<style>a > b { }</style>"),
+    P("<style></styl </style x></style></style>"),
+    P("<style><!-- </style>"),
+    P("<noframes><title>no</title></noframes>"),
+    P("<script>if (a < b && c > d) x('</b>')</script>"),
+    P("<script src='</script>'></SCRIPT\n>"),
+    P("<script><!-- x //--></script>"),
+    P("<script><!-- <script> </script> --></script>"),
+    P("<script><!-- <script> </script> </script>"),
+    P("<script><!-- <scripts> </script>"),
+    P("<script><!--><script></script>"),
+    P("<script><!---><script></script>"),
+    P("<script><!--<script/ --><!-- </script>"),
+    P("<script><!--<script>-->x</script>"),
+    P("<script><!-- -- ></script/x>"),
+    P("<script>"),
+    P("<style>"),
+    P("<noframes>"),
+    P("<script"),
+    P("<!--"),
+    P("-->"),
+    P("<!-->"),
+    P("<!--->"),
+    P("<!--!>"),
+    P("<!-- a -- b --!> c -->"),
+    P("<!-- <title>no</title> -->"),
+    P("<!----!>"),
+    P("<!--->-->"),
+    P("<![if IE]>"),
+    P("<![CDATA[x]]>"),
+    P("<!->"),
+    P("<!>"),
+    P("<?xml version='1.0'?>"),
+    P("<?>"),
+    P("</>"),
+    P("</1>"),
+    P("<title>A</title>"),
+    P("<title x='</title>'>B\n c </title >"),
+    P("<title/>D</title/>"),
+    P("<title></title>"),
+    P("<template></template>"),
+    P("<template>"),
+    P("<svg><title>no</title></svg>"),
+    P("</head>"),
+    P("<body>"),
+    P("<br>"),
+    P("x"),
+    P("&nbsp;"),
+    P("\0"),
+    P("\xef\xbb\xbf"),
+};
+
+/* What may stand in a title. */
+static const struct bytes title_pieces[] = {
+    P("x"),
+    P("A B"),
+    P(" "),
+    P("\r\n"),
+    P("\t\f "),
+    P("\xc3\xa9"),
+    P("\xe4\xbd\xa0"),
+    P("\xf0\x9f\x98\x80"),
+    P("\xc2\x85"),
+    P("\x01"),
+    P("\x0b"),
+    P("\xef\xbf\xbf"),
+    P("\xf4\x8f\x90\x9b"),
+    P("\0"),
+    P("&"),
+    P("&amp;"),
+    P("&AMP;"),
+    P("&amp"),
+    P("&lt;/title>"),
+    P("&lt"),
+    P("&quot;"),
+    P("&apos;"),
+    P("&nbsp;"),
+    P("&hellip;"),
+    P("&eacute;"),
+    P("&Ouml;"),
+    P("&notit;"),
+    P("&foo;"),
+    P("&T "),
+    P("&g;"),
+    P("&#;"),
+    P("&#39;"),
+    P("&#039"),
+    P("&#32;"),
+    P("&#10;"),
+    P("&#13;"),
+    P("&#0;"),
+    P("&#x2013;"),
+    P("&#X1f600;"),
+    P("&#xd800;"),
+    P("&#150;"),
+    P("&#xa0;"),
+    P("&#xfffe;"),
+    P("&#x10f41b;"),
+    P("&#99999999999;"),
+    P("&#x;"),
+    P("#"),
+    P(";"),
+    P("<"),
+    P("</"),
+    P("<b>"),
+    P("</b>"),
+    P("<!--"),
+    P("</titl"),
+    P("</titles>"),
+    P("</script>"),
+    P("<title>"),
+};
+
 static const struct bytes odd_bytes[] = {
     P("<meta charset='"),
     P("<meta x='"),
@@ -249,10 +403,13 @@ static const char *const odd_labels[] = {
 
 enum {
     PIECES = sizeof pieces / sizeof pieces[0],
+    HEAD_PIECES = sizeof head_pieces / sizeof head_pieces[0],
+    TITLE_PIECES = sizeof title_pieces / sizeof title_pieces[0],
     ODD_BYTES = sizeof odd_bytes / sizeof odd_bytes[0],
     METAS = sizeof metas / sizeof metas[0],
     ODD_LABELS = sizeof odd_labels / sizeof odd_labels[0],
     PIECES_MAX = 40, /* in a page */
+    TITLE_PIECES_MAX = 6,
     GAP_MAX = 6000,
     RUN_MAX = 6,
 };
@@ -316,6 +473,33 @@ static void put_odd(struct soup *s, struct buffer *out)
         put_gap(s, out);
 }
 
+static void put_any(struct soup *s, struct buffer *out, const struct bytes *from, uint32_t count)
+{
+    struct bytes piece = from[soup_below(s, count)];
+
+    buffer_append(out, piece.ptr, piece.len);
+}
+
+static void put_title(struct soup *s, struct buffer *out)
+{
+    buffer_text(out, "<title>");
+    for (uint32_t count = soup_below(s, TITLE_PIECES_MAX); count > 0; count--)
+        put_any(s, out, title_pieces, TITLE_PIECES);
+    buffer_text(out, "</title>");
+}
+
+static void put_head_piece(struct soup *s, struct buffer *out)
+{
+    uint32_t what = soup_below(s, 20);
+
+    if (what == 0)
+        put_any(s, out, pieces, PIECES);
+    else if (what < 3)
+        put_title(s, out);
+    else
+        put_any(s, out, head_pieces, HEAD_PIECES);
+}
+
 void soup_page(struct soup *s, enum soup_kind kind, struct buffer *out)
 {
     uint32_t count = 1 + soup_below(s, PIECES_MAX);
@@ -328,8 +512,10 @@ void soup_page(struct soup *s, enum soup_kind kind, struct buffer *out)
             put_odd(s, out);
             continue;
         }
-        struct bytes piece = pieces[soup_below(s, PIECES)];
-        buffer_append(out, piece.ptr, piece.len);
+        if (kind == SOUP_HEAD)
+            put_head_piece(s, out);
+        else
+            put_any(s, out, pieces, PIECES);
     }
 }
 

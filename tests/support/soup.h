@@ -20,6 +20,7 @@ uint32_t soup_below(struct soup *s, uint32_t bound);
 enum soup_kind {
     SOUP_TEXT,  /* well-formed UTF-8 */
     SOUP_BYTES, /* bytes of any encoding, and what declares one */
+    SOUP_HEAD,  /* well-formed UTF-8, most of it what may stand in a head */
 };
 
 /* Makes `out` a page of some pieces. */

@@ -1,0 +1,319 @@
+#include "tests/check.h"
+
+#include "core/base/buffer.h"
+#include "core/base/clock.h"
+#include "parsers/bump.h"
+#include "parsers/head_scan.h"
+#include "parsers/html.h"
+#include "parsers/late_meta.h"
+#include "parsers/title_text.h"
+#include "tests/support/soup.h"
+
+#include <stdlib.h>
+
+enum { SOUPS = 20000, SOUPS_AT_LEAST = 500, SOUP_MS = 700 };
+
+static struct bump bump;
+static struct buffer html;
+static char title_buffer[TITLE_MAX];
+
+static void setup(void)
+{
+    ck_assert_int_eq(bump_init(&bump, BUMP_LIMIT_DEFAULT), 0);
+}
+
+static void teardown(void)
+{
+    bump_fini(&bump);
+    buffer_free(&html);
+}
+
+static struct head_scan scan_all(struct bytes page, enum head_scan_result *ret)
+{
+    struct head_scan scan = {.wants_charset = true};
+
+    *ret = head_scan(&scan, page);
+    return scan;
+}
+
+/* -- one by one ----------------------------------------------------------------------------------
+ */
+
+#define FOUND HEAD_SCAN_FOUND
+#define MORE  HEAD_SCAN_MORE
+#define LOST  HEAD_SCAN_LOST
+
+static const struct {
+    const char *html;
+    enum head_scan_result result;
+    const char *title;
+    enum charset charset;
+} heads[] = {
+    /* what heads are made of */
+    {"<!doctype html>\n<html lang=en><head>\n<meta charset=utf-8><title>A</title>", FOUND, "A",
+     CHARSET_UTF_8},
+    {"<title>A</title><link rel=x><meta charset=latin1><p>", FOUND, "A", CHARSET_WINDOWS_1252},
+    {"<title>A</title><meta name=charset content=latin1>", MORE, "A", CHARSET_NONE},
+    {"<title>A</title><title>B</title>", MORE, "A", CHARSET_NONE},
+    {"<title></title>", MORE, "", CHARSET_NONE},
+    {"<base href='>'><bgsound><basefont/><link a=b><title>A</title>", MORE, "A", CHARSET_NONE},
+    {"</meta></link x='>'></title></script><title>A</title>", MORE, "A", CHARSET_NONE},
+    {"<style><title>no</title></style><noframes><title>no</title></noframes>", MORE, NULL,
+     CHARSET_NONE},
+    {"<noscript><link><style>a</style></noscript><title>A</title>", MORE, "A", CHARSET_NONE},
+    {"<noscript><meta charset=utf-8></noscript><title>A</title>", FOUND, "A", CHARSET_UTF_8},
+    /* comments and the like */
+    {"<!-- <title>no</title> --><!--> <!---><!-----><title>A</title>", MORE, "A", CHARSET_NONE},
+    {"<!--!> --><title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"<!-- --!><title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"<![if IE]><!><?xml x='>?><title>A</title>", LOST, NULL, CHARSET_NONE}, /* ?> is text */
+    {"<!doctype html PUBLIC \"><title>A</title>", MORE, "A", CHARSET_NONE},
+    /* scripts */
+    {"<script>'<title>no</title>'</script ><title>A</title>", MORE, "A", CHARSET_NONE},
+    {"<script><!-- <script> </script> <title>no</title> --></script><title>A</title>", MORE, "A",
+     CHARSET_NONE},
+    {"<script><!-- <script> </script> </script><title>A</title>", MORE, "A", CHARSET_NONE},
+    {"<script><!--><script></script><title>A</title>", MORE, "A", CHARSET_NONE},
+    {"<script><!-- <script> --></script><title>A</title>", MORE, "A", CHARSET_NONE},
+    {"<script><!-- <scripts> </script><title>A</title>", MORE, "A", CHARSET_NONE},
+    {"<script><!-- <script> </script><title>no</title>", MORE, NULL, CHARSET_NONE},
+    {"<script>x</scripts></script<title>no</title>", MORE, NULL, CHARSET_NONE},
+    /* charsets */
+    {"<meta http-equiv=Content-Type content='text/html; charset=koi8-r'><title></title>", FOUND, "",
+     CHARSET_KOI8_R},
+    {"<meta name=x content='&eacute; \xc3\xa9'><meta charset=no><meta "
+     "charset=utf-8><title></title>",
+     FOUND, "", CHARSET_UTF_8},
+    {"<meta charset='&#117;tf-8'><title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"<title>A</title><meta http-equiv=content-type content='\xc3\xa9'>", LOST, "A", CHARSET_NONE},
+    /* what only a parse knows */
+    {"x<title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"&nbsp;<title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"<head></head><title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"<template><title>no</title></template>", LOST, NULL, CHARSET_NONE},
+    {"<svg><title>no</title></svg>", LOST, NULL, CHARSET_NONE},
+    {"<noscript><img></noscript><title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"<noscript><title>A</title></noscript>", LOST, NULL, CHARSET_NONE},
+    {"<noscript><noscript></noscript><title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"<noscript></link></noscript><title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"<frameset><title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"<metal><title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"< title>A</title>", LOST, NULL, CHARSET_NONE},
+    {"</><title>A</title>", LOST, NULL, CHARSET_NONE},
+    /* what is not there yet */
+    {"", MORE, NULL, CHARSET_NONE},
+    {"<title>A</titl", MORE, NULL, CHARSET_NONE},
+    {"<title>A</title x='>", MORE, NULL, CHARSET_NONE},
+    {"<meta charset=utf-8", MORE, NULL, CHARSET_NONE},
+    {"<!-- -", MORE, NULL, CHARSET_NONE},
+    {"<script><!-", MORE, NULL, CHARSET_NONE},
+};
+
+START_TEST(a_head_is_read_as_far_as_it_is_a_usual_one)
+{
+    enum head_scan_result result;
+    struct bytes page = bytes_cstr(heads[_i].html);
+    struct head_scan scan = scan_all(page, &result);
+    struct bytes title = bytes_of(page.ptr + scan.title_start, scan.title_end - scan.title_start);
+
+    ck_assert_msg(result == heads[_i].result && scan.has_title == (heads[_i].title != NULL) &&
+                      bytes_equal(title, bytes_cstr(heads[_i].title)) &&
+                      scan.charset == heads[_i].charset,
+                  "\"%s\": %d, \"%.*s\", %s", heads[_i].html, (int)result, (int)title.len,
+                  title.ptr, charset_name(scan.charset));
+}
+END_TEST
+
+START_TEST(a_scan_for_the_title_alone_does_not_mind_what_declares_a_charset)
+{
+    struct head_scan scan = {.wants_charset = false};
+
+    ck_assert_int_eq(head_scan(&scan, BYTES("<meta charset='&#117;'><title>A</title>")), FOUND);
+    ck_assert(scan.has_title && scan.charset == CHARSET_NONE);
+}
+END_TEST
+
+START_TEST(a_scan_that_is_lost_stays_lost)
+{
+    struct head_scan scan = {.wants_charset = false};
+
+    ck_assert_int_eq(head_scan(&scan, BYTES("<link><p>")), LOST);
+    ck_assert_uint_eq(scan.at, strlen("<link>"));
+    ck_assert_int_eq(head_scan(&scan, BYTES("<link><title>A</title>")), LOST);
+    ck_assert(!scan.has_title);
+}
+END_TEST
+
+static const struct {
+    const char *source, *text; /* NULL: only a parse knows it */
+} titles[] = {
+    {"", ""},
+    {" A \r\n\t b\f", "A b"},
+    {"A &amp; B", "A & B"},
+    {"A & B, AT&T, R&D, &", "A & B, AT&T, R&D, &"},
+    {"&lt;b&gt; &quot;&#39;&apos;", "<b> \"''"},
+    {"&#8211;&#x2014;&#X1F600;&#xa0;&nbsp;", "\u2013\u2014\U0001F600\u00a0\u00a0"},
+    {"&#32;&#10;A&#x20;&#9;B&#32;", "A B"},
+    {"\x01\x0b\xc2\x85\xef\xbf\xbf", "\x01\x0b\xc2\x85\xef\xbf\xbf"},
+    {"<!-- </b> <title>", "<!-- </b> <title>"},
+    {"&amp", NULL},
+    {"&ampx;", NULL},
+    {"&foo;", NULL},
+    {"&AMP;", NULL},
+    {"&T;", NULL},
+    {"&nbspx", NULL},
+    {"&#39", NULL},
+    {"&#;", NULL},
+    {"&#x;", NULL},
+    {"&#0;", NULL},
+    {"&#13;", NULL},
+    {"&#128;", NULL},
+    {"&#xd800;", NULL},
+    {"&#xfdd0;", NULL},
+    {"&#x1ffff;", NULL},
+    {"&#x10f400;", NULL},
+    {"&#x110000;", NULL},
+    {"&#99999999999999999999;", NULL},
+    {"&#39a;", NULL},
+};
+
+START_TEST(a_title_is_read_without_a_parse_where_its_references_are_usual_ones)
+{
+    struct bytes text;
+    bool told = title_text(bytes_cstr(titles[_i].source), title_buffer, &text);
+
+    ck_assert_msg(told == (titles[_i].text != NULL) &&
+                      (!told || bytes_equal(text, bytes_cstr(titles[_i].text))),
+                  "\"%s\": \"%.*s\"", titles[_i].source, told ? (int)text.len : 0, title_buffer);
+}
+END_TEST
+
+START_TEST(a_title_that_may_be_cut_is_not_read_without_a_parse)
+{
+    struct bytes text;
+
+    for (int i = 0; i < TITLE_SOURCE_MAX; i++)
+        buffer_byte(&html, 'x');
+    ck_assert(title_text(buffer_bytes(&html), title_buffer, &text) && text.len == html.len);
+    buffer_byte(&html, 'x');
+    ck_assert(!title_text(buffer_bytes(&html), title_buffer, &text));
+    ck_assert(!title_text(BYTES("a\0b"), title_buffer, &text));
+}
+END_TEST
+
+/* -- against the parse ---------------------------------------------------------------------------
+ */
+
+struct soup_budget {
+    unsigned long made, wanted;
+    uint64_t until_ns;
+};
+
+static bool more_soup(struct soup_budget *b)
+{
+    const char *wanted = getenv("SKIMD_SOUPS");
+
+    if (b->wanted == 0) {
+        b->wanted = wanted ? strtoul(wanted, NULL, 10) : SOUPS;
+        b->until_ns = wanted ? CLOCK_NEVER : clock_after_ms(clock_now_ns(), SOUP_MS);
+    }
+    if (b->made >= b->wanted || (b->made >= SOUPS_AT_LEAST && clock_now_ns() > b->until_ns))
+        return false;
+    b->made++;
+    return true;
+}
+
+static enum charset declared_in(struct bytes text)
+{
+    struct html tree;
+
+    html_parse(&bump, text, &tree);
+    return late_meta(&bump, &tree);
+}
+
+/* What a scan has found of a page is what its tree has. */
+static void check_against_tree(struct bytes page, const struct head_scan *scan)
+{
+    struct bytes source =
+        bytes_of(page.ptr + scan->title_start, scan->title_end - scan->title_start);
+    struct bytes text;
+    struct title title;
+
+    bump_begin(&bump, CLOCK_NEVER);
+    if (setjmp(bump.escape))
+        ck_abort_msg("the arena is left for \"%.*s\"", (int)page.len, page.ptr);
+    if (scan->has_title) {
+        title_find(&bump, page, &title);
+        ck_assert_msg(title.certain == TITLE_CERTAIN, "\"%.*s\"", (int)page.len, page.ptr);
+        if (title_text(source, title_buffer, &text))
+            ck_assert_msg(bytes_equal(text, title.text) && !title.truncated,
+                          "\"%.*s\"\nwants \"%.*s\", gets \"%.*s\"", (int)page.len, page.ptr,
+                          (int)title.text.len, title.text.ptr, (int)text.len, text.ptr);
+    }
+    enum charset charset = scan->charset != CHARSET_NONE
+                               ? declared_in(page)
+                               : declared_in(bytes_of(page.ptr, scan->at));
+    ck_assert_msg(charset == scan->charset, "\"%.*s\"\nwants %s, gets %s", (int)page.len, page.ptr,
+                  charset_name(charset), charset_name(scan->charset));
+}
+
+START_TEST(what_a_scan_finds_is_what_the_tree_of_the_page_has)
+{
+    struct soup soup = {.state = 17};
+    struct soup_budget budget = {0};
+    unsigned long found = 0;
+    enum head_scan_result result;
+
+    while (more_soup(&budget)) {
+        soup_page(&soup, SOUP_HEAD, &html);
+        struct bytes page = buffer_bytes(&html);
+        struct head_scan scan = scan_all(page, &result);
+
+        check_against_tree(page, &scan);
+        found += scan.has_title;
+    }
+    ck_assert_uint_gt(found, budget.made / 8);
+}
+END_TEST
+
+START_TEST(a_page_that_comes_in_pieces_is_scanned_the_same)
+{
+    struct soup soup = {.state = 19};
+    enum head_scan_result once, result = MORE;
+
+    for (int i = 0; i < 2000; i++) {
+        soup_page(&soup, SOUP_HEAD, &html);
+        struct bytes page = buffer_bytes(&html);
+        struct head_scan whole = scan_all(page, &once), scan = {.wants_charset = true};
+
+        for (size_t len = 0; len < page.len; len += 1 + soup_below(&soup, 16))
+            result = head_scan(&scan, bytes_of(page.ptr, len));
+        result = head_scan(&scan, page);
+        ck_assert_msg(result == once && memcmp(&scan, &whole, sizeof scan) == 0, "\"%.*s\"",
+                      (int)page.len, page.ptr);
+    }
+}
+END_TEST
+
+Suite *suite_head_scan(void)
+{
+    Suite *suite = suite_create("head_scan");
+    TCase *tc = tcase_create("head_scan"), *random = tcase_create("random");
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_loop_test(tc, a_head_is_read_as_far_as_it_is_a_usual_one, 0,
+                        (int)(sizeof heads / sizeof heads[0]));
+    tcase_add_test(tc, a_scan_for_the_title_alone_does_not_mind_what_declares_a_charset);
+    tcase_add_test(tc, a_scan_that_is_lost_stays_lost);
+    tcase_add_loop_test(tc, a_title_is_read_without_a_parse_where_its_references_are_usual_ones, 0,
+                        (int)(sizeof titles / sizeof titles[0]));
+    tcase_add_test(tc, a_title_that_may_be_cut_is_not_read_without_a_parse);
+    suite_add_tcase(suite, tc);
+
+    tcase_set_timeout(random, getenv("SKIMD_SOUPS") ? 0 : 60);
+    tcase_add_checked_fixture(random, setup, teardown);
+    tcase_add_test(random, what_a_scan_finds_is_what_the_tree_of_the_page_has);
+    tcase_add_test(random, a_page_that_comes_in_pieces_is_scanned_the_same);
+    suite_add_tcase(suite, random);
+    return suite;
+}
