@@ -2,7 +2,7 @@
  * What is asked of a page, and its charset, from as little of its body as tells them for sure: what
  * is found is what decoding and parsing the whole page would find.
  *
- *     body ──▶ decode, twice as much each time ──▶ a hint in sight? ──▶ parse up to its '>'
+ *     body ──▶ decode, more and more        ──▶ a hint in sight? ──▶ parse up to its '>'
  *
  * Title. The bytes "</title" are a hint where to cut, no more. The page up to there is parsed, and
  * its title taken when it is certain (title.h says when, and why that is the title of the whole).

@@ -9,7 +9,10 @@
 
 #include <errno.h>
 
-enum { MARK_MAX = 3 };
+enum {
+    MARK_MAX = 3,
+    SOURCE_STEP = 4 << 10, /* less at a time would keep zlib out of its fast loop */
+};
 
 bool source_is_whole(const struct source *s)
 {
@@ -76,7 +79,11 @@ int source_read(struct source *s, size_t want)
 
 int source_read_more(struct source *s)
 {
-    return source_read(s, s->raw.len > SOURCE_FIRST / 2 ? 2 * s->raw.len : SOURCE_FIRST);
+    size_t len = s->raw.len;
+
+    if (len < SOURCE_FIRST)
+        return source_read(s, SOURCE_FIRST);
+    return source_read(s, len + (len / 2 > SOURCE_STEP ? len / 2 : SOURCE_STEP));
 }
 
 int source_read_all(struct source *s)
@@ -84,7 +91,7 @@ int source_read_all(struct source *s)
     int rc = 0;
 
     while (rc == 0 && !s->ended)
-        rc = source_read_more(s);
+        rc = source_read(s, 2 * s->raw.len + SOURCE_FIRST);
     return rc;
 }
 

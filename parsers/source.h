@@ -54,7 +54,7 @@ int source_begin(struct source *s, const struct page_request *in);
 /* Decodes on until `want` bytes are there, or no more comes. */
 int source_read(struct source *s, size_t want);
 
-/* Until there is twice as much; until no more comes. */
+/* Until there is half as much again, or some KiB more; until no more comes. */
 int source_read_more(struct source *s);
 int source_read_all(struct source *s);
 
