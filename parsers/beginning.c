@@ -29,8 +29,10 @@ static int take_scanned(struct reading *r, bool *ret)
     int rc = convert_to_utf8(s->multi_byte, s->bump, r->charset, raw, false, &text);
     if (rc < 0)
         return rc;
-    r->title = (struct title){.found = true, .certain = TITLE_CERTAIN};
-    *ret = title_text(bytes_of(text.ptr, text.len - 1), r->title_text, &r->title.text);
+    struct title title = {.found = true, .certain = TITLE_CERTAIN};
+    *ret = title_text(bytes_of(text.ptr, text.len - 1), r->title_text, &title.text);
+    if (*ret)
+        r->title = title;
     bump_rewind(s->bump, mark);
     return 0;
 }

@@ -5,11 +5,15 @@
  *
  * Whatever a page tells with as little of it as needed, and whatever a beginning of its body is
  * said to settle, a parse of all of it must tell too. So must a title be that is certain in a
- * beginning of a text.
+ * beginning of a text, and what a scan of the head finds.
  */
 #include "core/base/clock.h"
 #include "parsers/bump.h"
+#include "parsers/head_scan.h"
+#include "parsers/html.h"
+#include "parsers/late_meta.h"
 #include "parsers/page.h"
+#include "parsers/title_text.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { ARENA = 8 << 20, DEADLINE_MS = 1000, DECODED_MAX = 1 << 20, RATIO_MAX = 1000 };
@@ -75,6 +79,41 @@ static bool title_of_text(struct bump *bump, struct bytes text, struct title *re
     return true;
 }
 
+/* The charset that a text declares, likewise. */
+static bool charset_of_text(struct bump *bump, struct bytes text, enum charset *ret)
+{
+    struct html tree;
+
+    if (setjmp(bump->escape))
+        return false;
+    html_parse(bump, text, &tree);
+    *ret = late_meta(bump, &tree);
+    return true;
+}
+
+/* What a scan of the head finds, in two pieces, is what the tree has. */
+static void check_scan(struct bump *bump, struct bytes text, size_t len, const struct title *whole)
+{
+    static char buffer[TITLE_MAX];
+    struct head_scan scan = {.wants_charset = true};
+    struct bytes title;
+    enum charset declared;
+
+    head_scan(&scan, bytes_of(text.ptr, len));
+    head_scan(&scan, text);
+    if (scan.has_title) {
+        struct bytes source =
+            bytes_of(text.ptr + scan.title_start, scan.title_end - scan.title_start);
+        FUZZ_CHECK(whole->certain == TITLE_CERTAIN);
+        if (title_text(source, buffer, &title))
+            FUZZ_CHECK(bytes_equal(title, whole->text) && !whole->truncated);
+    }
+    /* That it is the first of all, or that none is declared so far. */
+    size_t end = scan.charset != CHARSET_NONE ? text.len : scan.at;
+    if (charset_of_text(bump, bytes_of(text.ptr, end), &declared))
+        FUZZ_CHECK(declared == scan.charset);
+}
+
 static void check_text(struct bytes text, size_t len)
 {
     static struct bump bump;
@@ -84,8 +123,10 @@ static void check_text(struct bytes text, size_t len)
     while (len < text.len && ((unsigned char)text.ptr[len] & 0xc0) == 0x80)
         len++;
     bump_begin(&bump, clock_after_ms(clock_now_ns(), DEADLINE_MS));
-    if (!title_of_text(&bump, text, &whole) ||
-        !title_of_text(&bump, bytes_of(text.ptr, len), &part))
+    if (!title_of_text(&bump, text, &whole))
+        return;
+    check_scan(&bump, text, len, &whole);
+    if (!title_of_text(&bump, bytes_of(text.ptr, len), &part))
         return;
     if (part.certain == TITLE_UNCERTAIN ||
         (part.certain == TITLE_UNLESS_FRAMESET && has(text, "<frameset")))
