@@ -2,23 +2,26 @@
  * What is asked of a page, and its charset, from as little of its body as tells them for sure: what
  * is found is what decoding and parsing the whole page would find.
  *
- *     body ──▶ decode, more and more        ──▶ a hint in sight? ──▶ parse up to its '>'
+ *     body ──▶ decode, some more each time ──▶ scan for the title ──▶ told, on nearly all pages
+ *                                               │ lost
+ *                                               └─▶ a hint in sight? ──▶ parse up to its '>'
  *
- * Title. The bytes "</title" are a hint where to cut, no more. The page up to there is parsed, and
- * its title taken when it is certain (title.h says when, and why that is the title of the whole).
- * Otherwise the next hint is tried, at most three; then the whole page is parsed, unless "<title"
- * does not stand in it at all: without the start tag there is no element.
+ * Title. The bytes are scanned as far as the head is a usual one (head_scan.h). Where something
+ * else comes first, the bytes "</title" are a hint where to cut, no more. The page up to there is
+ * parsed, and its title taken when it is certain (title.h says when, and why that is the title of
+ * the whole). Otherwise the next hint is tried, at most three; then the whole page is parsed, unless
+ * "<title" does not stand in it at all: without the start tag there is no element.
  *
- * Other fields of the head. The same with "<body", where a head is certain that is complete
+ * Other fields of the head. Hints alone, with "<body", where a head is certain that is complete
  * (head_fields.h). Where it has no title, "<title" must not stand in the page at all.
  *
  * Fields of the body are read from a parse of the whole, as those of the head are then. Where that
  * goes over the limits of time or memory, those of the head must be certain by a beginning, and
  * those of the body are what an eighth of the page has, or an eighth of that: `truncated`.
  *
- * Charset. source.h says when it is final; mostly the tree that has the title has the meta element,
- * too. Else the rest of the page is decoded, though not parsed: its bytes are searched for tags
- * that may be such an element, and the page parsed up to the end of each of those, until one is.
+ * Charset. source.h says when it is final; mostly what has the title has the meta element, too.
+ * Else the rest of the page is decoded, though not parsed: its bytes are searched for tags that may
+ * be such an element, and the page parsed up to the end of each of those, until one is.
  * What is found then may make another text of the title, which is read again, but no other tags:
  * hints are looked for only in encodings that keep ASCII (charset_keeps_ascii()), where the bytes
  * of a tag mean the same in each. A page that may be in ISO-2022-JP is read whole for that, one in
