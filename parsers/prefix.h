@@ -9,7 +9,8 @@
  * Title. The bytes are scanned as far as the head is a usual one (head_scan.h). Where something
  * else comes first, the bytes "</title" are a hint where to cut, no more. The page up to there is
  * parsed, and its title taken when it is certain (title.h says when, and why that is the title of
- * the whole). Otherwise the next hint is tried, at most three; then the whole page is parsed, unless
+ * the whole). Otherwise the next hint is tried, at most three; then the whole page is parsed,
+ * unless
  * "<title" does not stand in it at all: without the start tag there is no element.
  *
  * Other fields of the head. Hints alone, with "<body", where a head is certain that is complete
