@@ -13,7 +13,7 @@ BUILD    := build/$(PROFILE)$(COMPILER)
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 
-LIBRARIES := libcurl libcares libmicrohttpd gnutls gumbo jansson libseccomp nettle zlib libbrotlidec libzstd
+LIBRARIES := libcurl libcares libmicrohttpd gnutls gumbo jansson libseccomp nettle zlib libdeflate libbrotlidec libzstd
 
 # -- flags ---------------------------------------------------------------------------------------
 

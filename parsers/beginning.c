@@ -63,7 +63,7 @@ static int scan_head(struct reading *r)
         if (result == HEAD_SCAN_MORE) {
             if (s->ended)
                 break;
-            rc = source_read_more(s);
+            rc = scan->has_title ? source_read_on(s) : source_read_more(s);
         }
     }
     charset_change(&s->choice, scan->charset);
@@ -156,7 +156,7 @@ int beginning_find(struct reading *r)
         }
         if (s->ended)
             return 0;
-        rc = source_read_more(s);
+        rc = source_read_on(s);
         if (rc < 0)
             return rc;
     }
@@ -199,7 +199,7 @@ int beginning_settle_charset(struct reading *r)
         } else if (hint == META_HINT_NONE) {
             if (s->ended)
                 return 0;
-            rc = source_read_more(s);
+            rc = source_read_on(s);
         } else {
             rc = source_read_all(s);
             if (rc == 0 && source_is_whole(s))

@@ -3,6 +3,7 @@
 #include "parsers/decode.h"
 
 #include "core/base/clock.h"
+#include "parsers/gunzip.h"
 
 #include <brotli/decode.h>
 #include <errno.h>
@@ -71,12 +72,21 @@ struct decoder {
     struct bytes blamed;
     size_t stage_count;
     struct bytes plain; /* the rest of a body without codings */
+    struct bytes body, content_encoding;
+    bool not_whole; /* decoder_read_whole() failed */
+    struct libdeflate_decompressor *gunzip;
     struct stage stages[DECODE_CODINGS_MAX];
 };
 
 struct decoder *decoder_create(void)
 {
-    return calloc(1, sizeof(struct decoder));
+    struct decoder *d = calloc(1, sizeof *d);
+
+    if (d && !(d->gunzip = gunzip_create())) {
+        free(d);
+        d = NULL;
+    }
+    return d;
 }
 
 /* Gives back what belongs to a single body. */
@@ -91,6 +101,7 @@ static void forget_body(struct decoder *d)
     d->blamed = (struct bytes){0};
     d->error = 0;
     d->cut = false;
+    d->not_whole = false;
 }
 
 void decoder_destroy(struct decoder *d)
@@ -103,6 +114,7 @@ void decoder_destroy(struct decoder *d)
             inflateEnd(&d->stages[i].zlib);
         ZSTD_freeDCtx(d->stages[i].zstd);
     }
+    gunzip_destroy(d->gunzip);
     free(d);
 }
 
@@ -204,6 +216,8 @@ int decoder_begin(struct decoder *d, struct bytes body, struct bytes content_enc
     forget_body(d);
     d->limits = *limits;
     d->received = body.len;
+    d->body = body;
+    d->content_encoding = content_encoding;
 
     int rc = plan(d, content_encoding);
     if (rc < 0)
@@ -366,13 +380,13 @@ static int stage_start(struct decoder *d, size_t index)
     return 0;
 }
 
-/* Holds a stage's output against the limits. */
-static int within_limits(const struct decoder *d, const struct stage *s)
+/* Holds a number of decoded bytes against the limits. */
+static int within_limits(const struct decoder *d, uint64_t out)
 {
-    if (s->out > d->limits.max_bytes)
+    if (out > d->limits.max_bytes)
         return -EFBIG;
-    if (d->limits.max_ratio > 0 && s->out > DECODE_RATIO_FREE &&
-        s->out / d->limits.max_ratio > d->received)
+    if (d->limits.max_ratio > 0 && out > DECODE_RATIO_FREE &&
+        out / d->limits.max_ratio > d->received)
         return -EOVERFLOW;
     return 0;
 }
@@ -416,7 +430,7 @@ static int stage_step(struct decoder *d, size_t index, char *buf, size_t cap, si
         rc = 0;
     }
     if (rc == 0)
-        rc = within_limits(d, s);
+        rc = within_limits(d, s->out);
     if (rc < 0)
         d->blamed = s->name;
     else
@@ -471,6 +485,28 @@ int decoder_read(struct decoder *d, char *buf, size_t cap, size_t *ret_len)
         return d->error;
     *ret_len = len;
     return 0;
+}
+
+size_t decoder_whole_len(const struct decoder *d)
+{
+    if (d->not_whole || d->stage_count != 1 || d->stages[0].coding != CODING_GZIP || d->error < 0)
+        return 0;
+    size_t len = gunzip_len(d->body);
+    return within_limits(d, len) == 0 ? len : 0;
+}
+
+bool decoder_read_whole(struct decoder *d, char *buf, size_t len)
+{
+    const struct decode_limits limits = d->limits;
+
+    if (gunzip_whole(d->gunzip, d->body, buf, len)) {
+        d->stages[0].ended = true;
+        return true;
+    }
+    int rc = decoder_begin(d, d->body, d->content_encoding, &limits);
+    d->error = rc;
+    d->not_whole = true;
+    return false;
 }
 
 bool decoder_cut(const struct decoder *d)

@@ -66,6 +66,19 @@ int decoder_begin(struct decoder *d, struct bytes body, struct bytes content_enc
  */
 int decoder_read(struct decoder *d, char *buf, size_t cap, size_t *ret_len);
 
+/*
+ * The decoded length of the body, by its own account, where decoder_read_whole() may be tried: a
+ * single gzip, of no unusual size, within the limits. 0 elsewhere.
+ */
+size_t decoder_whole_len(const struct decoder *d);
+
+/*
+ * Decodes all of the body, also what was read before, to `buf` of `len` bytes, in a third of the
+ * time. True: these are what reads would have given, and the body has ended. False: it is not what
+ * it says it is, or damaged; only reads tell, which begin anew at its start. `buf` is lost then.
+ */
+bool decoder_read_whole(struct decoder *d, char *buf, size_t len);
+
 /* True when the body ended, or broke, before its coding did. Settled once a read gave 0. */
 bool decoder_cut(const struct decoder *d);
 

@@ -86,9 +86,41 @@ int source_read_more(struct source *s)
     return source_read(s, len + (len / 2 > SOURCE_STEP ? len / 2 : SOURCE_STEP));
 }
 
+/* All of the body at once, where its coding allows that; *ret_done says whether. */
+static int read_at_once(struct source *s, bool *ret_done)
+{
+    size_t had = s->raw.len, len = decoder_whole_len(s->decoder);
+    size_t room = s->bump->limit - s->bump->used;
+
+    *ret_done = false;
+    if (s->ended || s->in->is_prefix || len <= had || len - had > room / 2)
+        return 0;
+    if (len > s->capacity) {
+        bump_resize_last(s->bump, s->buffer, s->capacity, len);
+        s->capacity = len;
+    }
+    if (!decoder_read_whole(s->decoder, s->buffer, len)) {
+        s->raw.len = 0; /* the same again */
+        return source_read(s, had);
+    }
+    s->raw.len = len;
+    *ret_done = s->ended = true;
+    look(s);
+    return 0;
+}
+
+int source_read_on(struct source *s)
+{
+    bool done;
+    int rc = read_at_once(s, &done);
+
+    return rc == 0 && !done ? source_read_more(s) : rc;
+}
+
 int source_read_all(struct source *s)
 {
-    int rc = 0;
+    bool done;
+    int rc = read_at_once(s, &done);
 
     while (rc == 0 && !s->ended)
         rc = source_read(s, 2 * s->raw.len + SOURCE_FIRST);

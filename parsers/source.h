@@ -54,8 +54,13 @@ int source_begin(struct source *s, const struct page_request *in);
 /* Decodes on until `want` bytes are there, or no more comes. */
 int source_read(struct source *s, size_t want);
 
-/* Until there is half as much again, or some KiB more; until no more comes. */
+/*
+ * Until there is half as much again, or some KiB more; likewise, or all of a gzip at once, which
+ * costs no more than some of it (decoder_read_whole()); until no more comes. What was in `raw` is
+ * where it was.
+ */
 int source_read_more(struct source *s);
+int source_read_on(struct source *s);
 int source_read_all(struct source *s);
 
 /* Nothing can follow `raw`: it ended, and not only because the rest is still to come. */

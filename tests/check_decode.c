@@ -382,6 +382,76 @@ START_TEST(a_deadline_stops_the_decoder_and_stays)
 }
 END_TEST
 
+/* -- at once -------------------------------------------------------------------------------------
+ */
+
+/* Tries to decode `body` at once after some of it was read; returns what was said of it. */
+static bool decode_at_once(const char *coding, const struct decode_limits *limits)
+{
+    char some[16], *whole = NULL;
+    size_t got = 0;
+    bool done = false;
+
+    ck_assert_int_eq(decoder_begin(decoder, buffer_bytes(&body), bytes_cstr(coding), limits), 0);
+    decoder_read(decoder, some, sizeof some, &got);
+    size_t len = decoder_whole_len(decoder);
+    if (len > 0) {
+        whole = malloc(len);
+        ck_assert_ptr_nonnull(whole);
+        done = decoder_read_whole(decoder, whole, len);
+    }
+    if (done) {
+        ck_assert(bytes_equal(bytes_of(whole, len), page_bytes) && !decoder_cut(decoder));
+        ck_assert(decoder_read(decoder, some, sizeof some, &got) == 0 && got == 0);
+    } else if (len > 0) { /* anew, and not tried again */
+        ck_assert(decoder_read(decoder, some, sizeof some, &got) == 0 && got > 0);
+        ck_assert_mem_eq(some, page, got);
+        ck_assert_uint_eq(decoder_whole_len(decoder), 0);
+    }
+    free(whole);
+    return done;
+}
+
+START_TEST(a_gzip_of_one_member_is_decoded_at_once)
+{
+    add_zlib(&body, GZIP, page_bytes);
+    ck_assert(decode_at_once("gzip", &generous));
+    ck_assert(decode_at_once("identity, x-gzip", &generous));
+}
+END_TEST
+
+START_TEST(what_is_no_whole_gzip_is_left_to_be_read)
+{
+    add_zlib(&body, GZIP, page_bytes);
+    const size_t len = body.len;
+    ck_assert(!decode_at_once("gzip, gzip", &generous) && !decode_at_once("deflate", &generous));
+
+    body.ptr[len - 5] ^= 1; /* the checksum */
+    ck_assert(!decode_at_once("gzip", &generous));
+    body.ptr[len - 5] ^= 1;
+    body.ptr[len - 4] ^= 1; /* the length */
+    ck_assert(!decode_at_once("gzip", &generous));
+    body.ptr[len - 4] ^= 1;
+    body.len = len - 1;
+    ck_assert(!decode_at_once("gzip", &generous));
+    body.len = len;
+    buffer_append(&body, "\x47\0\0\0", 4); /* garbage that looks like a length */
+    ck_assert(!decode_at_once("gzip", &generous));
+    body.len = len;
+    add_zlib(&body, GZIP, page_bytes);
+    ck_assert(!decode_at_once("gzip", &generous));
+}
+END_TEST
+
+START_TEST(a_gzip_over_the_limits_is_left_to_be_read)
+{
+    add_zlib(&body, GZIP, page_bytes);
+    ck_assert(!decode_at_once("gzip", &(struct decode_limits){page_bytes.len - 1, 0, CLOCK_NEVER}));
+    ck_assert_uint_eq(decoder_whole_len(decoder), 0);
+    ck_assert(decode_at_once("gzip", &(struct decode_limits){page_bytes.len, 0, CLOCK_NEVER}));
+}
+END_TEST
+
 START_TEST(a_decoder_left_in_the_middle_starts_anew)
 {
     char some[8];
@@ -424,6 +494,9 @@ Suite *suite_decode(void)
     tcase_add_test(tc, a_bomb_inside_a_bomb_meets_the_limit_in_the_middle);
     tcase_add_test(tc, a_zstd_window_over_8_mib_is_refused);
     tcase_add_test(tc, a_deadline_stops_the_decoder_and_stays);
+    tcase_add_test(tc, a_gzip_of_one_member_is_decoded_at_once);
+    tcase_add_test(tc, what_is_no_whole_gzip_is_left_to_be_read);
+    tcase_add_test(tc, a_gzip_over_the_limits_is_left_to_be_read);
     tcase_add_test(tc, a_decoder_left_in_the_middle_starts_anew);
     suite_add_tcase(suite, tc);
     return suite;
