@@ -165,8 +165,9 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 
 -include $(wildcard $(ALL_OBJ:.o=.d))
 
-# The assembler reads the page's files, of which -MMD does not know.
+# The assembler reads these files, of which -MMD does not know.
 $(call objects,server/web_page.c): $(wildcard server/web/*)
+$(call objects,server/openapi.c): server/openapi.json
 
 ALL_SRC := $(patsubst $(BUILD)/obj/%.o,%.c,$(sort $(ALL_OBJ)))
 compile_commands.json: $(BUILD)/flags $(ALL_SRC)

@@ -3,6 +3,7 @@
 #include "server/access_log.h"
 #include "server/hosts.h"
 #include "server/metrics.h"
+#include "server/openapi.h"
 #include "server/problem.h"
 #include "server/quota.h"
 #include "server/status.h"
@@ -109,6 +110,12 @@ static void answer_page(struct api *api, struct exchange *x)
     web_page_answer(x);
 }
 
+static void answer_openapi(struct api *api, struct exchange *x)
+{
+    (void)api;
+    openapi_answer(x);
+}
+
 static bool refuse_durable(const struct api *api, struct exchange *x, struct problem *ret_problem)
 {
     (void)api;
@@ -126,6 +133,7 @@ static const struct route routes[] = {
     {"/healthz", false, "GET, HEAD", NULL, answer_health, NULL},
     {"/readyz", false, "GET, HEAD", is_ready, answer_ready, NULL},
     {"/metrics", false, "GET, HEAD", NULL, answer_metrics, NULL},
+    {"/openapi.json", false, "GET, HEAD", NULL, answer_openapi, NULL},
     {"/", false, "GET, HEAD", NULL, answer_page, NULL},
     {"/page.css", false, "GET, HEAD", NULL, answer_page, NULL},
     {"/page.js", false, "GET, HEAD", NULL, answer_page, NULL},
@@ -138,10 +146,19 @@ static_assert((int)ROUTES < (int)METRIC_PATHS, "each route has its number in the
 
 /*
  * Where nobody is asked for a token: what looks after the daemon has none, and neither has a
- * browser before its page is there, from which it then sends one.
+ * browser before its page is there, from which it then sends one, nor a program before it has read
+ * how; page and document are the same in every daemon of a version.
  */
-static const char *const open_paths[] = {"/healthz",  "/readyz",  "/",
+static const char *const open_paths[] = {"/healthz",  "/readyz",  "/openapi.json", "/",
                                          "/page.css", "/page.js", "/icon.svg"};
+
+const char *api_route(size_t index, const char **ret_methods)
+{
+    if (index >= ROUTES)
+        return NULL;
+    *ret_methods = routes[index].methods;
+    return routes[index].label ? routes[index].label : routes[index].path;
+}
 
 /* -- dispatch ---------------------------------------------------------------------------------- */
 
@@ -232,7 +249,7 @@ static void answer_metrics(struct api *api, struct exchange *x)
     const char *paths[METRIC_PATHS] = {"other"};
 
     for (size_t i = 0; i < ROUTES; i++)
-        paths[1 + i] = routes[i].label ? routes[i].label : routes[i].path;
+        paths[1 + i] = api_route(i, &(const char *){NULL});
     watch_answer_metrics(api->watch, x, paths);
 }
 

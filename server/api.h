@@ -20,6 +20,12 @@ struct api {
     bool access_log; /* each request is logged */
 };
 
+/*
+ * The routes, from index 0 on: the template of the path, and its methods with commas in between.
+ * NULL behind the last one.
+ */
+const char *api_route(size_t index, const char **ret_methods);
+
 /* The application to start the HTTP server with; `api` must outlive it. */
 struct http_application api_application(struct api *api);
 

@@ -91,6 +91,7 @@
     X(web)                                                                                         \
     X(politeness)                                                                                  \
     X(web_page)                                                                                    \
+    X(openapi)                                                                                     \
     X(service)
 
 #define DECLARE_SUITE(name) Suite *suite_##name(void);
