@@ -15,11 +15,15 @@
 #include "tests/support/origin.h"
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TOKEN "a-token-for-the-document"
+
+enum { PATIENCE_MS = 10000 };
 
 static struct origin *origin;
 static struct daemon skimd;
@@ -333,6 +337,21 @@ static const char *upper(const char *method)
     return !strcmp(method, "get") ? "GET" : !strcmp(method, "post") ? "POST" : "DELETE";
 }
 
+static void each_operation(void (*run)(const char *path, const char *method, const json_t *of))
+{
+    json_t *paths = json_object_get(document, "paths"), *path, *operation;
+    const char *name, *method;
+
+    json_object_foreach(paths, name, path)
+    {
+        json_object_foreach(path, method, operation)
+        {
+            if (json_is_object(operation)) /* else it is what they share */
+                run(name, method, operation);
+        }
+    }
+}
+
 static void use(const char *path, const char *method, const json_t *operation)
 {
     json_t *responses = json_object_get(operation, "responses");
@@ -345,49 +364,62 @@ static void use(const char *path, const char *method, const json_t *operation)
         return;
     long got = answer.status;
     ck_assert_int_eq(ask("HEAD", filled), got);
-    if (json_object_get(responses, "304"))
+    if (json_object_get(responses, "304")) {
         ck_assert_int_eq(ask_with("GET", filled, "If-None-Match: *", bytes_of(NULL, 0)), 304);
+        ck_assert_int_eq(ask_with("HEAD", filled, "If-None-Match: *", bytes_of(NULL, 0)), 304);
+    }
 }
 
 START_TEST(each_operation_answers_with_a_status_that_is_described)
 {
-    json_t *paths = json_object_get(document, "paths"), *path, *operation;
-    const char *name, *method;
     char url[128];
 
-    snprintf(url, sizeof url, "%s/page/1\n", origin_url(origin)); /* a host to be remembered */
-    ck_assert_int_eq(ask_with("POST", "/v1/scrape", "Content-Type: text/plain", bytes_cstr(url)),
-                     200);
-    json_object_foreach(paths, name, path)
-        json_object_foreach(path, method, operation) if (json_is_object(operation))
-            use(name, method, operation);
+    snprintf(url, sizeof url, "%s/hold/1\n", origin_url(origin)); /* so that its host is known */
+    int batch = daemon_open_scrape(&skimd, "", bytes_cstr(url));
+    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, 1, PATIENCE_MS));
+    each_operation(use);
+    close(batch);
 }
 END_TEST
 
+START_TEST(a_daemon_that_leaves_is_not_ready)
+{
+    struct buffer log = {0};
+
+    ck_assert_int_eq(daemon_stop(&skimd), 0);
+    daemon_start(&skimd,
+                 (const char *const[]){"--workers", "1", "--drain-delay-ms", "60000", NULL});
+    ck_assert_int_eq(kill(skimd.pid, SIGTERM), 0);
+    ck_assert(read_until(skimd.log, &log, "\"msg\":\"stopping\""));
+    ck_assert_int_eq(ask("GET", "/readyz"), 503);
+    ck_assert_int_eq(ask("HEAD", "/readyz"), 503);
+    ck_assert_int_eq(ask("GET", "/healthz"), 200);
+    ck_assert_int_eq(ask("GET", "/v1/status"), 200);
+    buffer_free(&log); /* the teardown's SIGTERM skips the delay */
+}
+END_TEST
+
+/* Where OpenAPI has `security` of an operation, it is none. */
+static void ask_without_token(const char *path, const char *method, const json_t *operation)
+{
+    bool is_open = json_object_get(operation, "security") != NULL;
+    char filled[64];
+
+    long status = ask(upper(method), fill(path, filled));
+    ck_assert_msg((status == 401) == !is_open, "%s %s: %ld", method, path, status);
+    if (strcmp(method, "get") == 0)
+        ck_assert_int_eq(ask("HEAD", filled), status);
+}
+
 START_TEST(without_a_token_each_operation_is_refused_unless_it_is_described_as_open)
 {
-    json_t *paths = json_object_get(document, "paths"), *path, *operation;
-    const char *name, *method;
-
     ck_assert_int_eq(daemon_stop(&skimd), 0);
     ck_assert_int_eq(setenv("SKIMD_TOKEN", TOKEN, 1), 0);
     daemon_start(&skimd, (const char *const[]){"--workers", "1", NULL});
     ck_assert_int_eq(unsetenv("SKIMD_TOKEN"), 0);
-    json_object_foreach(paths, name, path)
-    {
-        json_object_foreach(path, method, operation)
-        {
-            const json_t *security = json_object_get(operation, "security");
-            char filled[64];
-
-            if (!json_is_object(operation))
-                continue;
-            long status = ask(upper(method), fill(name, filled));
-            ck_assert_msg((status == 401) == !security, "%s %s: %ld", method, name, status);
-            if (strcmp(method, "get") == 0)
-                ck_assert_int_eq(ask("HEAD", filled), status);
-        }
-    }
+    each_operation(ask_without_token);
+    ck_assert_int_eq(ask("GET", "/nowhere"), 401);
+    ck_assert_int_eq(ask("PUT", "/v1/status"), 401);
 }
 END_TEST
 
@@ -444,6 +476,7 @@ START_TEST(what_is_no_operation_is_answered_as_described_too)
 
     ck_assert_int_eq(ask("GET", "/nowhere"), 404);
     ck_assert_int_eq(ask("GET", "/v1/hosts/nobody.example"), 404);
+    ck_assert_int_eq(ask("HEAD", "/v1/hosts/nobody.example"), 404);
     ck_assert_int_eq(ask("DELETE", "/v1/scrape"), 405);
     ck_assert_int_eq(ask("PROPFIND", "/healthz"), 405);
     ck_assert_int_eq(ask("ANEXTREMELYLONGMETHODTHATNOBODYHAS", "/healthz"), 501);
@@ -469,6 +502,7 @@ Suite *suite_openapi(void)
     tcase_add_test(tc, the_problems_are_those_of_the_table);
     tcase_add_test(tc, the_paths_and_methods_are_those_of_the_routes);
     tcase_add_test(tc, each_operation_answers_with_a_status_that_is_described);
+    tcase_add_test(tc, a_daemon_that_leaves_is_not_ready);
     tcase_add_test(tc, without_a_token_each_operation_is_refused_unless_it_is_described_as_open);
     tcase_add_loop_test(tc, each_type_of_body_and_answer_is_taken_and_given, 0,
                         sizeof batches / sizeof batches[0]);

@@ -1,5 +1,7 @@
 #include "tests/support/client.h"
 
+#include "tests/support/transcript.h"
+
 #include <check.h>
 #include <curl/curl.h>
 #include <stdio.h>
@@ -58,6 +60,9 @@ int client_try(const struct client_request *r, struct client_answer *ret)
     }
     CURLcode rc = curl_easy_perform(c);
     curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &ret->status);
+    if (rc == CURLE_OK)
+        transcript_add(&(struct transcript_request){r->method, r->path, r->fields, r->body},
+                       buffer_bytes(&ret->head), buffer_bytes(&ret->body));
     buffer_byte(&ret->head, '\0');
     buffer_byte(&ret->body, '\0');
     ck_assert(!ret->head.failed && !ret->body.failed);

@@ -1,5 +1,7 @@
 #include "tests/support/daemon.h"
 
+#include "tests/support/transcript.h"
+
 #include <arpa/inet.h>
 #include <check.h>
 #include <curl/curl.h>
@@ -232,7 +234,7 @@ long daemon_rss_kib(const struct daemon *d)
 
 /* -- HTTP -------------------------------------------------------------------------------------- */
 
-static size_t append_body(char *data, size_t one, size_t n, void *arg)
+static size_t append(char *data, size_t one, size_t n, void *arg)
 {
     (void)one;
     buffer_append(arg, data, n);
@@ -245,6 +247,7 @@ void daemon_request(const struct daemon *d, const char *method, const char *path
     char url[512], header[160], error[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers = NULL;
     struct curl_header *field;
+    struct buffer head = {0};
     CURL *c = curl_easy_init();
 
     *ret = (struct reply){0};
@@ -258,7 +261,9 @@ void daemon_request(const struct daemon *d, const char *method, const char *path
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)REQUEST_TIMEOUT_S);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, append_body);
+    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, append);
+    curl_easy_setopt(c, CURLOPT_HEADERDATA, &head);
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, append);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, &ret->body);
     if (body.ptr) {
         curl_easy_setopt(c, CURLOPT_POST, 1L);
@@ -272,6 +277,9 @@ void daemon_request(const struct daemon *d, const char *method, const char *path
         snprintf(ret->content_type, sizeof ret->content_type, "%s", field->value);
     if (curl_easy_header(c, "Allow", 0, CURLH_HEADER, -1, &field) == CURLHE_OK)
         snprintf(ret->allow, sizeof ret->allow, "%s", field->value);
+    transcript_add(&(struct transcript_request){method, path, header, body}, buffer_bytes(&head),
+                   buffer_bytes(&ret->body));
+    buffer_free(&head);
     curl_slist_free_all(headers);
     curl_easy_cleanup(c);
 }
@@ -394,6 +402,7 @@ int daemon_open_scrape(const struct daemon *d, const char *query, struct bytes b
 
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    transcript_expect(fd, "/v1/scrape");
     buffer_printf(&request, "POST /v1/scrape%s HTTP/1.0\r\nContent-Length: %zu\r\n\r\n", query,
                   body.len);
     buffer_append(&request, body.ptr, body.len);
@@ -406,7 +415,7 @@ int daemon_open_scrape(const struct daemon *d, const char *query, struct bytes b
     return fd;
 }
 
-bool read_until(int fd, struct buffer *in, const char *needle)
+static bool read_to(int fd, struct buffer *in, const char *needle)
 {
     char chunk[16384];
     size_t looked = 0, length = strlen(needle); /* bytes in which it is known not to begin */
@@ -422,4 +431,12 @@ bool read_until(int fd, struct buffer *in, const char *needle)
             return false;
         buffer_append(in, chunk, (size_t)n);
     }
+}
+
+bool read_until(int fd, struct buffer *in, const char *needle)
+{
+    bool found = read_to(fd, in, needle);
+
+    transcript_heard(fd, buffer_bytes(in), !found);
+    return found;
 }

@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "server/problem.h"
 #include "tests/check.h"
+#include "tests/support/transcript.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -313,6 +314,8 @@ void hear_end(int fd, struct heard *h)
 {
     while (hear_more(fd, h))
         ;
+    if (strncmp(h->text, "HTTP/1.1 4", 10) == 0 || strncmp(h->text, "HTTP/1.1 5", 10) == 0)
+        transcript_add_raw(bytes_of(h->text, h->len)); /* the server's; others the fixture made */
 }
 
 void is_refused(const char *request, const char *status)
