@@ -282,14 +282,12 @@ END_TEST
 /* "GET, HEAD, POST" of a path of the document; HEAD goes with GET. */
 static void methods_of(const json_t *path, char ret[static 64])
 {
-    ret[0] = '\0';
-    if (json_object_get(path, "get"))
-        strcat(ret, ", GET, HEAD");
-    if (json_object_get(path, "post"))
-        strcat(ret, ", POST");
-    if (json_object_get(path, "delete"))
-        strcat(ret, ", DELETE");
-    memmove(ret, ret + 2, strlen(ret + 2) + 1);
+    char text[64];
+
+    snprintf(text, sizeof text, "%s%s%s", json_object_get(path, "get") ? ", GET, HEAD" : "",
+             json_object_get(path, "post") ? ", POST" : "",
+             json_object_get(path, "delete") ? ", DELETE" : "");
+    snprintf(ret, 64, "%s", text + strspn(text, ", "));
 }
 
 static bool is_routed(const char *path)

@@ -7,7 +7,7 @@ import json
 import re
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.exceptions import SchemaError
 
 METHODS = ("get", "post", "delete")
 
@@ -24,7 +24,7 @@ OBJECTS = {
     "media": (set(), {"schema", "example", "examples"}),
     "components": (set(), {"schemas", "responses", "parameters", "headers", "securitySchemes"}),
 }
-BESIDE = ("other-path", "other-method", "preflight", "not-http")  # of x-every-request
+BESIDE = ("other-path", "other-method", "preflight")  # of x-every-request, which has "not-http" too
 
 
 def lines_of(text):
@@ -47,6 +47,14 @@ def events_of(text):
 
 def items_of(media, text):
     return events_of(text) if media == "text/event-stream" else lines_of(text)
+
+
+def nearest(errors):
+    """One of those that are wrong by the alternative that fewest are wrong by: it is the one that was meant."""
+    branches = {}
+    for error in errors:
+        branches.setdefault(error.schema_path[0], []).append(error)
+    return min(branches.values(), key=len)[0]
 
 
 class Document:
@@ -80,7 +88,9 @@ class Document:
         if key not in self._validators:
             whole = {"allOf": [schema], "components": self.root["components"]}  # which $ref is looked up in
             self._validators[key] = Draft202012Validator(whole)
-        error = best_match(self._validators[key].iter_errors(value))
+        error = next(self._validators[key].iter_errors(value), None)
+        while error and error.context:
+            error = nearest(error.context)
         return error and f"{error.json_path}: {error.message[:300]}"
 
 
@@ -110,10 +120,12 @@ class Inspection:
         self._keys("document", root, "document")
         self._keys("info", root["info"], "info")
         self._refs(root, "document")
+        if self.faults:
+            return
         for path, item in root["paths"].items():
             self._path(path, item)
         beside = root["x-every-request"]
-        for name, part in [("x-every-request", beside)] + [(name, beside[name]) for name in BESIDE]:
+        for name, part in [("x-every-request", beside)] + [(name, beside[name]) for name in (*BESIDE, "not-http")]:
             self._responses(part["responses"], name)
         self._headers(beside["headers"], "x-every-request")
         self._components(root["components"])

@@ -12,11 +12,12 @@
 /* Bodies of requests that are larger are left out: they are there to be many. */
 enum { SENT_MOST = 64 << 10 };
 
-static bool is_wanted(void)
+/* NULL: nobody wants to know. */
+static const char *name_of_file(void)
 {
     const char *name = getenv("SKIMD_ANSWERS");
 
-    return name && *name;
+    return name && *name ? name : NULL;
 }
 
 static void put_text(struct buffer *out, const char *key, struct bytes text)
@@ -36,9 +37,9 @@ static void put_text(struct buffer *out, const char *key, struct bytes text)
 }
 
 /* In one write: tests run in processes of their own. */
-static void add_line(struct buffer *line)
+static void add_line(const char *file, struct buffer *line)
 {
-    int fd = open(getenv("SKIMD_ANSWERS"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
 
     buffer_text(line, "}\n");
     ck_assert(!line->failed);
@@ -50,9 +51,10 @@ static void add_line(struct buffer *line)
 
 void transcript_add(const struct transcript_request *request, struct bytes head, struct bytes body)
 {
+    const char *file = name_of_file();
     struct buffer line = {0};
 
-    if (!is_wanted())
+    if (!file)
         return;
     put_text(&line, "method", bytes_cstr(request->method ? request->method : "GET"));
     put_text(&line, "target", bytes_cstr(request->target));
@@ -61,7 +63,7 @@ void transcript_add(const struct transcript_request *request, struct bytes head,
         put_text(&line, "sent", request->body);
     put_text(&line, "head", head);
     put_text(&line, "body", body);
-    add_line(&line);
+    add_line(file, &line);
 }
 
 /* -- clients that speak by hand ---------------------------------------------------------------- */
@@ -101,16 +103,17 @@ static const char *path_expected(int fd)
 
 static void add_raw(const char *path, struct bytes answer)
 {
+    const char *file = name_of_file();
     struct buffer line = {0};
 
-    if (!is_wanted())
+    if (!file)
         return;
     if (path) {
         put_text(&line, "method", BYTES("POST"));
         put_text(&line, "target", bytes_cstr(path));
     }
     put_text(&line, "answer", answer);
-    add_line(&line);
+    add_line(file, &line);
 }
 
 static bool has(struct bytes text, const char *part)
@@ -123,7 +126,7 @@ void transcript_heard(int fd, struct bytes so_far, bool ended)
     static const char begins[] = "HTTP/1.";
     const char *path;
 
-    if (!is_wanted() || so_far.len < strlen(begins) ||
+    if (!name_of_file() || so_far.len < strlen(begins) ||
         memcmp(so_far.ptr, begins, strlen(begins)) != 0)
         return;
     path = path_expected(fd);
