@@ -10,6 +10,7 @@
 #define SUITES(X)                                                                                  \
     X(base)                                                                                        \
     X(json_text)                                                                                   \
+    X(rotation)                                                                                    \
     X(runtime)                                                                                     \
     X(future)                                                                                      \
     X(litmus)                                                                                      \
