@@ -187,6 +187,45 @@ START_TEST(scopes_take_turns_at_the_door)
 }
 END_TEST
 
+/* Two calls of each of many scopes wait, and then comes one of another. */
+START_TEST(a_scope_that_comes_last_is_served_next_at_both_places)
+{
+    enum { SCOPES = 8, EACH = 2 };
+    size_t sizes[] = {10, QUEUE_BYTES - 100}; /* all are queued; all but one are parked */
+
+    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
+        struct scope *scopes[SCOPES], *late = scope_new(CLOCK_NEVER, 0);
+        future *f[SCOPES * EACH];
+        struct call call = {
+            .order = {SPIN_UNTIL_DEADLINE, 0}, .payload = payload, .payload_len = sizes[n]};
+
+        if (!plug)
+            plug = start_serving(plain_order, GROW, &workers);
+        for (int i = 0; i < SCOPES; i++)
+            scopes[i] = scope_new(CLOCK_NEVER, 0);
+        for (int i = 0; i < SCOPES * EACH; i++)
+            f[i] = task_start_in(scopes[i % SCOPES], hasty_order, &call);
+        let_loop_turn();
+        pull_plug();
+        /* Of the last scope the first is done: none of them is a newcomer any more. */
+        expect(f[SCOPES - 1], FUTURE_FAILED, -ETIME);
+        future *newcomer = start_sized_in(late, sizes[n]);
+        expect_ok(newcomer);
+        ck_assert(!future_settled(f[SCOPES * EACH - 1]));
+        for (int i = 0; i < SCOPES * EACH; i++) {
+            if (i != SCOPES - 1)
+                expect(f[i], FUTURE_FAILED, -ETIME);
+        }
+        for (int i = 0; i < SCOPES; i++) {
+            expect_ok(scope_close(scopes[i]));
+            scope_drop(scopes[i]);
+        }
+        expect_ok(scope_close(late));
+        scope_drop(late);
+    }
+}
+END_TEST
+
 START_TEST(a_task_that_is_made_again_comes_first_though_the_queue_is_full)
 {
     enum { TASKS = 5 };
@@ -376,6 +415,7 @@ Suite *suite_process_queue(void)
     tcase_add_test(bound, cancel_of_a_parked_task_never_starts_it);
     tcase_add_test(bound, cancelling_a_scope_takes_all_of_it_from_both_places);
     tcase_add_test(bound, scopes_take_turns_at_the_door);
+    tcase_add_test(bound, a_scope_that_comes_last_is_served_next_at_both_places);
     tcase_add_test(bound, a_task_that_is_made_again_comes_first_though_the_queue_is_full);
     tcase_add_test(bound, stopping_the_runtime_ends_what_is_parked);
     tcase_add_test(bound, when_no_worker_can_start_the_parked_fail_too);

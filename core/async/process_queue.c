@@ -5,10 +5,10 @@
 #include <stdlib.h>
 
 static struct {
-    struct list queued, parked; /* scope_line.turn; the front one is next */
-    size_t limit, bytes;        /* what it may hold, and what it holds */
-    struct list rooms;          /* those who wait for room, in order of their coming */
-    size_t promised;            /* bytes that were told of room, and have not come yet */
+    struct rotation queued, parked; /* scope_line.turn */
+    size_t limit, bytes;            /* what it may hold, and what it holds */
+    struct list rooms;              /* those who wait for room, in order of their coming */
+    size_t promised;                /* bytes that were told of room, and have not come yet */
 } queue;
 
 /* -- lines in rotation ------------------------------------------------------------------------- */
@@ -16,13 +16,19 @@ static struct {
 static void line_init(struct scope_line *line)
 {
     list_init(&line->tasks);
-    list_init(&line->turn);
+    rotation_member_init(&line->turn);
 }
 
 void scope_queue_init(struct scope_queue *s)
 {
     line_init(&s->queued);
     line_init(&s->parked);
+}
+
+void scope_queue_end(struct scope_queue *s)
+{
+    rotation_remove(&queue.queued, &s->queued.turn);
+    rotation_remove(&queue.parked, &s->parked.turn);
 }
 
 static struct scope_line *line_of(const task *t)
@@ -32,33 +38,34 @@ static struct scope_line *line_of(const task *t)
     return t->parked ? &s->parked : &s->queued;
 }
 
-static void append(struct list *turns, task *t)
+static void append(struct rotation *turns, task *t)
 {
     struct scope_line *line = line_of(t);
 
     list_push_back(&line->tasks, &t->waiting);
-    if (list_empty(&line->turn))
-        list_push_back(turns, &line->turn);
+    rotation_enter(turns, &line->turn);
 }
 
-static task *first(const struct list *turns)
+static task *first(struct rotation *turns)
 {
-    if (list_empty(turns))
+    struct rotation_member *turn = rotation_next(turns);
+
+    if (!turn)
         return NULL;
-    const struct scope_line *line = CONTAINER_OF(turns->next, struct scope_line, turn);
+    const struct scope_line *line = CONTAINER_OF(turn, struct scope_line, turn);
     return CONTAINER_OF(line->tasks.next, task, waiting);
 }
 
-/* Takes `t` out of its line; the scope's turn has come, or its last task has gone. */
-static void take(struct list *turns, task *t, bool its_turn)
+/* Takes `t` out of its line, which was its turn, or not. */
+static void take(struct rotation *turns, task *t, bool its_turn)
 {
     struct scope_line *line = line_of(t);
 
     list_remove(&t->waiting);
-    if (its_turn || list_empty(&line->tasks))
-        list_remove(&line->turn);
-    if (its_turn && !list_empty(&line->tasks))
-        list_push_back(turns, &line->turn);
+    if (its_turn)
+        rotation_served(turns, &line->turn);
+    if (list_empty(&line->tasks))
+        rotation_rest(turns, &line->turn);
 }
 
 /* -- what is in the queue ---------------------------------------------------------------------- */
@@ -98,8 +105,8 @@ static void unpark(task *t, bool its_turn)
 /* Whether `bytes` more may come, when `others` are on their way. */
 static bool fits(size_t bytes, size_t others)
 {
-    return list_empty(&queue.queued) || (bytes <= queue.limit && others <= queue.limit - bytes &&
-                                         queue.bytes <= queue.limit - bytes - others);
+    return process_queue_empty() || (bytes <= queue.limit && others <= queue.limit - bytes &&
+                                     queue.bytes <= queue.limit - bytes - others);
 }
 
 /* -- room -------------------------------------------------------------------------------------- */
@@ -124,9 +131,9 @@ static void room_end(struct room *r)
  */
 static void grant_room(void)
 {
-    if (list_empty(&queue.queued))
+    if (process_queue_empty())
         queue.promised = 0;
-    while (list_empty(&queue.parked) && !list_empty(&queue.rooms)) {
+    while (!rotation_is_wanted(&queue.parked) && !list_empty(&queue.rooms)) {
         struct room *r = CONTAINER_OF(queue.rooms.next, struct room, link);
         if (!fits(r->bytes, queue.promised))
             break;
@@ -194,13 +201,13 @@ static uint32_t size_of(const task *t)
 
 bool process_queue_empty(void)
 {
-    return list_empty(&queue.queued);
+    return !rotation_is_wanted(&queue.queued);
 }
 
 void process_queue_push(task *t)
 {
     t->queued_bytes = size_of(t);
-    if (list_empty(&queue.parked) && fits(t->queued_bytes, 0)) {
+    if (!rotation_is_wanted(&queue.parked) && fits(t->queued_bytes, 0)) {
         append(&queue.queued, t);
         enter(t);
     } else {
@@ -214,8 +221,7 @@ void process_queue_push_again(task *t)
 
     t->queued_bytes = size_of(t);
     list_push_front(&line->tasks, &t->waiting);
-    list_remove(&line->turn);
-    list_push_front(&queue.queued, &line->turn);
+    rotation_enter_first(&queue.queued, &line->turn);
     enter(t);
 }
 
@@ -248,7 +254,7 @@ void process_queue_configure(size_t limit)
 {
     queue.limit = limit;
     queue.bytes = queue.promised = 0;
-    list_init(&queue.queued);
-    list_init(&queue.parked);
+    rotation_init(&queue.queued);
+    rotation_init(&queue.parked);
     list_init(&queue.rooms);
 }

@@ -1,8 +1,8 @@
 /*
  * Tasks that wait for a worker process. The queue holds so many bytes; a task that finds no room
  * is parked in front of it, and enters when its turn comes. In both places tasks are in order
- * within a scope, and scopes in rotation, so that one with many or slow tasks does not keep the
- * others from theirs.
+ * within a scope, and scopes in rotation, newcomers first (rotation.h): one with many or slow tasks
+ * does not keep the others from theirs, and one that comes beside many waits for none of them.
  *
  *     push ──▶ parked ──▶ queued ──▶ pop        parked is empty whenever queued is
  *
@@ -12,12 +12,12 @@
 #define SKIMD_ASYNC_PROCESS_QUEUE_H
 
 #include "core/async/task.h"
-#include "core/base/list.h"
+#include "core/base/rotation.h"
 
 /* What one scope has in one of the two places. */
 struct scope_line {
     struct list tasks;
-    struct list turn; /* in the rotation of that place, exactly while `tasks` is not empty */
+    struct rotation_member turn; /* in that place; wanted exactly while `tasks` is not empty */
 };
 
 /* A scope's part of it all; embedded there. */
@@ -26,6 +26,9 @@ struct scope_queue {
 };
 
 void scope_queue_init(struct scope_queue *s);
+
+/* Forgets the scope, none of whose tasks waits any more. */
+void scope_queue_end(struct scope_queue *s);
 
 /* Empties it for a start of the runtime; it takes `limit` bytes. */
 void process_queue_configure(size_t limit);

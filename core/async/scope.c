@@ -239,6 +239,7 @@ static void run_end(struct job *job)
     struct scope *s = CONTAINER_OF(job, struct scope, end_job);
 
     timer_clear(&s->timer);
+    scope_queue_end(&s->queue);
     if (s->parent)
         leave(s->parent, &s->sibling);
     int failure = atomic_load(&s->failure);
