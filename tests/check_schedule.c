@@ -6,6 +6,7 @@
 #include "core/async/loop.h"
 #include "core/async/mock.h"
 #include "core/base/clock.h"
+#include "core/base/rotation.h"
 #include "core/fetch/fetch_error.h"
 #include "core/fetch/schedule.h"
 #include "tests/check.h"
@@ -15,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { URLS = 4000, FLOWS = 3 };
+enum { URLS = 4000, FLOWS = 3, FLOWS_MOST = 24 };
 
 /* One flow of the test, and what came of its URLs. */
 struct party {
@@ -32,7 +33,7 @@ struct party {
 };
 
 static struct schedule *schedule;
-static struct party parties[FLOWS];
+static struct party parties[FLOWS_MOST]; /* most tests have FLOWS */
 static struct schedule_options options;
 
 /* "a1 b1 ": what was begun, in order, "-" in front of those that have no turn. */
@@ -116,7 +117,7 @@ static void end_on_loop(void *arg)
 static void close_all(void *arg)
 {
     (void)arg;
-    for (size_t i = 0; i < FLOWS; i++) {
+    for (size_t i = 0; i < FLOWS_MOST; i++) {
         if (parties[i].flow)
             flow_close(parties[i].flow);
     }
@@ -125,7 +126,7 @@ static void close_all(void *arg)
 static void free_all(void *arg)
 {
     (void)arg;
-    for (size_t i = 0; i < FLOWS; i++)
+    for (size_t i = 0; i < FLOWS_MOST; i++)
         parties[i].flow = flow_free(parties[i].flow);
     schedule = schedule_free(schedule);
 }
@@ -201,7 +202,9 @@ static void setup(void)
 {
     async_setup();
     ck_assert_int_eq(mock_start(&(struct mock_options){.async = {.threads = 1}}), 0);
-    memset(parties, 0, sizeof parties);
+    for (size_t i = 0; i < FLOWS_MOST; i++)
+        if (parties[i].count > 0)
+            memset(&parties[i], 0, sizeof parties[i]);
     diary[0] = '\0';
     options = (struct schedule_options){.concurrency = 100, .per_origin = 2, .hold_bytes = 1000};
 }
@@ -225,10 +228,10 @@ static void teardown(void)
 {
     if (schedule) {
         on_loop(close_all, NULL);
-        for (size_t i = 0; i < FLOWS; i++)
+        for (size_t i = 0; i < FLOWS_MOST; i++)
             end_open(&parties[i]);
         mock_turn();
-        for (size_t i = 0; i < FLOWS; i++) {
+        for (size_t i = 0; i < FLOWS_MOST; i++) {
             if (parties[i].run)
                 ck_assert(future_settled(parties[i].run));
             future_drop(parties[i].run);
@@ -511,6 +514,120 @@ START_TEST(who_shares_an_origin_with_a_large_batch_waits_for_that_origin_only)
     run(&parties[1]);
     churn(160);
     ck_assert_uint_ge(parties[1].begun, 15);
+}
+END_TEST
+
+/* -- newcomers --------------------------------------------------------------------------------- */
+
+enum { CROWD = 20 };
+
+/* Batches of ten URLs each, of a host of their own each ('a', 'b'...) or all of 'a': as many that
+ * each has had a turn and wants others. */
+static void gather_crowd(size_t count, bool one_host)
+{
+    for (size_t i = 0; i < count; i++) {
+        add_urls(&parties[i], one_host ? 'a' : 'a' + (int)i, 10);
+        made(&parties[i]);
+        run(&parties[i]);
+        for (size_t n = 0; parties[i].begun == 0 && n < 10 * i;
+             n++) { /* who came before gives a turn back */
+            struct party *p = &parties[n % i];
+            if (p->is_open[n / i])
+                end(p, n / i);
+        }
+    }
+    diary[0] = '\0';
+}
+
+/* Ends one of those that are under way, of the crowd. */
+static void end_one(size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t n = 0; n < parties[i].count; n++)
+            if (parties[i].is_open[n]) {
+                end(&parties[i], n);
+                return;
+            }
+}
+
+START_TEST(a_batch_that_comes_last_has_the_next_turn)
+{
+    begin_with((struct schedule_options){.concurrency = 4, .per_origin = 100});
+
+    gather_crowd(CROWD, false);
+    run(party(CROWD, "y1 y2"));
+    expect_begun("");
+    end_one(CROWD);
+    expect_begun("y1 ");
+    end_one(CROWD);
+    ck_assert_uint_eq(parties[CROWD].begun, 1); /* from now on it is one of them */
+}
+END_TEST
+
+START_TEST(a_batch_that_comes_last_has_the_next_turn_at_its_host)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 4});
+
+    gather_crowd(CROWD, true);
+    run(party(CROWD, "a11 a12"));
+    expect_begun("");
+    end_one(CROWD);
+    expect_begun("a11 ");
+    end_one(CROWD);
+    ck_assert_uint_eq(parties[CROWD].begun, 1);
+}
+END_TEST
+
+START_TEST(the_last_turns_are_kept_for_newcomers)
+{
+    begin_with((struct schedule_options){.concurrency = 64, .per_origin = 100});
+
+    gather_crowd(CROWD, false);
+    ck_assert_uint_eq(schedule_active(schedule), 64);
+    end_one(CROWD);
+    expect_begun("");
+    run(party(CROWD, "y1 y2"));
+    expect_begun("y1 ");
+    run(party(CROWD + 1, "z1 z2"));
+    expect_begun("");
+    end(&parties[CROWD], 0);
+    expect_begun("z1 ");
+}
+END_TEST
+
+START_TEST(what_others_hold_keeps_newcomers_from_no_turn_until_it_is_a_little_more)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 2, .hold_bytes = 640});
+    struct party *p = party(0, "a1 a2 a3");
+
+    on_loop(hold, &(ptrdiff_t){641});
+    run(p);
+    expect_begun("a1 ");
+    run(party(1, "b1"));
+    expect_begun("b1 ");
+    on_loop(hold, &(ptrdiff_t){10});
+    run(party(2, "c1"));
+    expect_begun("");
+    on_loop(hold, &(ptrdiff_t){-651});
+    mock_turn();
+    expect_begun("c1 a2 ");
+}
+END_TEST
+
+START_TEST(a_swarm_of_newcomers_keeps_no_batch_from_its_turns)
+{
+    enum { SWARM = 20 };
+    begin_with((struct schedule_options){.concurrency = 1, .per_origin = 1});
+    struct party *p = &parties[0];
+
+    add_urls(p, 'a', 100);
+    made(p);
+    run(p);
+    for (size_t i = 1; i <= SWARM; i++)
+        run(party(i, "b1"));
+    for (size_t i = 0; i < SWARM; i++)
+        end_one(SWARM + 1);
+    ck_assert_uint_eq(p->begun, 1 + SWARM / (ROTATION_FRESH_IN_A_ROW + 1));
 }
 END_TEST
 
@@ -1557,6 +1674,11 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, a_batch_of_many_hosts_keeps_none_of_one_host_from_its_turns);
     tcase_add_test(tcase, who_shares_an_origin_with_a_large_batch_waits_for_that_origin_only);
     tcase_add_test(tcase, a_batch_whose_hosts_are_slow_leaves_turns_for_others);
+    tcase_add_test(tcase, a_batch_that_comes_last_has_the_next_turn);
+    tcase_add_test(tcase, a_batch_that_comes_last_has_the_next_turn_at_its_host);
+    tcase_add_test(tcase, the_last_turns_are_kept_for_newcomers);
+    tcase_add_test(tcase, what_others_hold_keeps_newcomers_from_no_turn_until_it_is_a_little_more);
+    tcase_add_test(tcase, a_swarm_of_newcomers_keeps_no_batch_from_its_turns);
     tcase_add_test(tcase, the_pause_between_two_turns_is_kept_for_all);
     tcase_add_test(tcase, the_pause_outlives_those_who_caused_it);
     tcase_add_test(tcase, the_pause_that_a_batch_wants_is_its_own);

@@ -53,7 +53,7 @@ struct origin *origin_get(struct origins *all, const char *key)
     memcpy(o->key, key, length);
     o->users = 1;
     list_init(&o->idle);
-    list_init(&o->parked);
+    rotation_init(&o->parked);
     HASH_ADD(hh, all->table, key[0], length, o);
     if (!o->hh.tbl) {
         free(o);

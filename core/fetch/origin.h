@@ -9,6 +9,7 @@
 #include "core/async/loop.h"
 #include "core/base/hash.h"
 #include "core/base/list.h"
+#include "core/base/rotation.h"
 #include "core/fetch/address.h"
 #include "core/fetch/health.h"
 
@@ -26,8 +27,8 @@ struct origin {
 
     /* schedule.c's */
     struct schedule *schedule;
-    struct list parked; /* lanes that wait for room here, in order */
-    struct timer timer; /* the end of a wait: unparks */
+    struct rotation parked; /* lanes that wait for room here */
+    struct timer timer;     /* the end of a wait: unparks */
     struct health health;
     struct address address; /* that answered; AF_UNSPEC: not chosen */
     uint64_t next_start_ns;

@@ -11,9 +11,10 @@
  * given up, its flow's window is full) passes the call on, so that room never waits for somebody
  * who does not come.
  *
- * A flow is in schedule.flows exactly while it has a lane that may be looked at. Each turn looks at
- * one lane; a lane is parked at most once for each turn that is given back at its origin. So the
- * cost of a turn is bounded, however much waits.
+ * A flow wants a turn exactly while it has a lane that may be looked at. Flows take turns in
+ * rotation, newcomers first, and so do the lanes that are parked at an origin. A flow whose lane is
+ * only parked has not had its turn. A lane is parked at most once for each turn that is given back
+ * at its origin. So the cost of a turn is bounded, however much waits.
  *
  * Turns are given in a job of their own, never inside a call.
  */
@@ -34,16 +35,20 @@
  * have a turn, at least; in all; in all of a flow that asks for admission, which the lanes keep. */
 enum { READY_LANES = 1024, OPEN_LANES = 16384, ASKING_LANES = 1024 };
 
-/* That part of all turns is kept for flows that have few. */
-enum { SPARE_PART = 16 };
+/*
+ * That part of all turns is kept for flows that have few; and of all turns, and of the memory that
+ * bodies may take, for newcomers, who then need not wait until others' fetches end.
+ */
+enum { SPARE_PART = 16, FRESH_PART = 64 };
 
 enum place { NOWHERE, URGENT, READY, PARKED };
 
 struct lane {
     UT_hash_handle hh; /* in flow.lanes, by origin */
     struct flow *flow;
-    struct origin *origin; /* NULL: for URLs that no origin can be read off */
-    struct list link;      /* where `place` says */
+    struct origin *origin;          /* NULL: for URLs that no origin can be read off */
+    struct list link;               /* where `place` says; while it is parked: nowhere */
+    struct rotation_member parking; /* at the origin */
     enum place place;
     struct list tickets;
     uint32_t next, last; /* URLs of the plan; PLAN_NONE: none is left */
@@ -64,8 +69,8 @@ struct lane {
 struct flow {
     struct schedule *schedule;
     struct flow_options options;
-    struct list link;   /* in schedule.flows */
-    struct list member; /* in schedule.all_flows */
+    struct rotation_member turn; /* in schedule.flows */
+    struct list member;          /* in schedule.all_flows */
     struct list urgent, ready;
     struct lane *lanes; /* hash table by origin */
     struct lane *stray; /* the lane without an origin */
@@ -84,7 +89,8 @@ struct flow {
 struct schedule {
     struct schedule_options options;
     struct origins origins;
-    struct list flows, all_flows;
+    struct rotation flows;
+    struct list all_flows;
     size_t active, waiting, held;
     struct job give;
     bool giving;  /* `give` is queued */
@@ -104,7 +110,7 @@ struct schedule *schedule_new(const struct schedule_options *options)
         return NULL;
     s->options = *options;
     s->give.run = give_turns;
-    list_init(&s->flows);
+    rotation_init(&s->flows);
     list_init(&s->all_flows);
     origins_init(&s->origins);
     return s;
@@ -121,9 +127,19 @@ struct schedule *schedule_free(struct schedule *s)
     return NULL;
 }
 
+/* Whether a newcomer may have a turn, which is the last to be kept from one. */
 static bool may_give(const struct schedule *s)
 {
-    return s->active < s->options.concurrency && s->held <= s->options.hold_bytes;
+    size_t most = s->options.hold_bytes;
+
+    return s->active < s->options.concurrency && s->held <= most + most / FRESH_PART;
+}
+
+/* Whether only newcomers may. */
+static bool is_kept_for_fresh(const struct schedule *s)
+{
+    return s->active + s->options.concurrency / FRESH_PART >= s->options.concurrency ||
+           s->held > s->options.hold_bytes;
 }
 
 /*
@@ -141,7 +157,7 @@ static bool may_give_to(const struct flow *f)
 
 static void wake(struct schedule *s)
 {
-    if (s->giving || list_empty(&s->flows) || !may_give(s))
+    if (s->giving || !rotation_is_wanted(&s->flows) || !may_give(s))
         return;
     s->giving = true;
     loop_post(&s->give);
@@ -202,12 +218,12 @@ static void update_flow(struct flow *f)
     bool has_lane =
         !list_empty(&f->urgent) || (has_window(f) && (!list_empty(&f->ready) || may_open(f)));
 
-    if (!has_lane)
-        list_remove(&f->link);
-    else if (list_empty(&f->link))
-        list_push_back(&f->schedule->flows, &f->link);
-    if (has_lane)
-        wake(f->schedule);
+    if (!has_lane) {
+        rotation_rest(&f->schedule->flows, &f->turn);
+        return;
+    }
+    rotation_enter(&f->schedule->flows, &f->turn);
+    wake(f->schedule);
 }
 
 static bool has_work(const struct lane *l)
@@ -222,6 +238,7 @@ static void lane_free(struct lane *l)
     timer_clear(&l->timer);
     future_drop(l->admission);
     if (l->origin) {
+        rotation_remove(&l->origin->parked, &l->parking);
         HASH_DEL(f->lanes, l);
         origin_put(&f->schedule->origins, l->origin);
     } else {
@@ -259,6 +276,8 @@ static bool is_able(struct lane *l)
 static void step_out(struct lane *l)
 {
     l->flow->ready_lanes -= l->place == READY;
+    if (l->place == PARKED)
+        rotation_rest(&l->origin->parked, &l->parking);
     list_remove(&l->link);
     l->place = NOWHERE;
 }
@@ -378,6 +397,7 @@ static struct lane *lane_at(struct flow *f, const char *key)
     if (l) {
         *l = (struct lane){.flow = f, .origin = o, .next = PLAN_NONE, .timer.fire = lane_due};
         list_init(&l->link);
+        rotation_member_init(&l->parking);
         list_init(&l->tickets);
         if (!o)
             f->stray = l;
@@ -509,13 +529,14 @@ static void unpark(struct origin *o)
 {
     unsigned room = is_given_up(o) ? UINT_MAX : room_at(o);
 
-    while (o->called < room && !list_empty(&o->parked)) {
-        struct lane *l = CONTAINER_OF(o->parked.next, struct lane, link);
+    for (struct rotation_member *m; o->called < room && (m = rotation_next(&o->parked));) {
+        struct lane *l = CONTAINER_OF(m, struct lane, parking);
         step_out(l);
+        rotation_served(&o->parked, m);
         l->called = place(l, true) && will_come(l);
         o->called += l->called;
     }
-    if (!list_empty(&o->parked) && opens_at(o) > loop_now_ns())
+    if (rotation_is_wanted(&o->parked) && opens_at(o) > loop_now_ns())
         timer_set(&o->timer, opens_at(o));
 }
 
@@ -528,7 +549,9 @@ static void park(struct lane *l)
 {
     struct origin *o = l->origin;
 
-    stand(l, PARKED, &o->parked, false);
+    step_out(l);
+    l->place = PARKED;
+    rotation_enter(&o->parked, &l->parking);
     if (opens_at(o) > loop_now_ns())
         timer_set(&o->timer, opens_at(o));
 }
@@ -608,14 +631,14 @@ static void turn_away(struct lane *l, struct ticket *t)
     t->promise = promise_drop(t->promise);
 }
 
-/* Gives the lane, which stands nowhere, its turn. */
-static void serve(struct lane *l)
+/* Gives the lane, which stands nowhere, its turn. False: it waits for its origin. */
+static bool serve(struct lane *l)
 {
     struct ticket *t, granted = {.asked_ns = l->flow->run_ns};
 
     if (l->origin && !is_given_up(l->origin) && room_at(l->origin) == 0) {
         park(l);
-        return;
+        return false;
     }
     l->serving = true;
     t = l->origin ? take_ticket(l) : NULL;
@@ -636,6 +659,7 @@ static void serve(struct lane *l)
     l->serving = false;
     place(l, false);
     tidy(l);
+    return true;
 }
 
 /* Of a URL what its origin is read off: what else is wrong with it is not the others' fault. */
@@ -705,29 +729,40 @@ static struct lane *next_lane(struct flow *f)
     return l;
 }
 
+/* The flow whose turn it is, of those that may have one; NULL: none may. */
+static struct flow *next_flow(struct schedule *s)
+{
+    while (may_give(s)) {
+        bool fresh_only = is_kept_for_fresh(s);
+        struct rotation_member *m =
+            fresh_only ? rotation_next_fresh(&s->flows) : rotation_next(&s->flows);
+        if (!m)
+            return NULL;
+        struct flow *f = CONTAINER_OF(m, struct flow, turn);
+        if (may_give_to(f))
+            return f;
+        rotation_set_aside(&s->flows, m);
+    }
+    return NULL;
+}
+
 static void give_turns(struct job *job)
 {
     struct schedule *s = CONTAINER_OF(job, struct schedule, give);
-    struct list sated = {&sated, &sated};
+    struct flow *f;
 
     if (s->closed) {
         free(s);
         return;
     }
     s->starved = false;
-    while (may_give(s) && !list_empty(&s->flows) && !s->starved) {
-        struct flow *f = CONTAINER_OF(list_pop_front(&s->flows), struct flow, link);
-        if (!may_give_to(f)) {
-            list_push_back(&sated, &f->link);
-            continue;
-        }
+    while (!s->starved && (f = next_flow(s))) {
         struct lane *l = next_lane(f);
-        if (l)
-            serve(l);
-        update_flow(f); /* to the back */
+        if (l && serve(l))
+            rotation_served(&s->flows, &f->turn);
+        update_flow(f);
     }
-    for (struct list *link; (link = list_pop_front(&sated));)
-        list_push_back(&s->flows, link);
+    rotation_put_back(&s->flows);
     s->giving = false;
     if (s->starved)
         wake(s); /* comes back in the next turn of the loop */
@@ -761,8 +796,8 @@ future *schedule_enter(struct flow *f, struct ticket *t, const char *origin)
         tidy(l);
         return turn;
     }
-    if (l->place == NOWHERE && list_empty(&s->flows) && may_give_to(f) && !has_work(l) &&
-        is_able(l) && room_at(l->origin) > 0) {
+    if (l->place == NOWHERE && !rotation_is_wanted(&s->flows) && !is_kept_for_fresh(s) &&
+        may_give_to(f) && !has_work(l) && is_able(l) && room_at(l->origin) > 0) {
         take_turn(l, t);
         return future_done();
     }
@@ -856,7 +891,7 @@ struct flow *flow_new(struct schedule *s, const struct flow_options *options)
         return NULL;
     f->schedule = s;
     f->options = *options;
-    list_init(&f->link);
+    rotation_member_init(&f->turn);
     list_push_back(&s->all_flows, &f->member);
     list_init(&f->urgent);
     list_init(&f->ready);
@@ -948,7 +983,7 @@ struct flow *flow_free(struct flow *f)
 
     if (!f)
         return NULL;
-    list_remove(&f->link);
+    rotation_remove(&f->schedule->flows, &f->turn);
     list_remove(&f->member);
     HASH_ITER (hh, f->lanes, l, next) {
         assert(!has_work(l) && l->active == 0 && !l->asking);

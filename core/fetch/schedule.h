@@ -8,9 +8,11 @@
  *     origin ─── the lanes that wait for it; how it fares (health), when it may be asked next
  *
  * A turn is given to the flows in rotation, within a flow to its lanes in rotation, and at an
- * origin to the lanes that wait for it in rotation. So a batch of a million URLs of one origin
- * keeps no other batch and no other origin from theirs. What a turn costs depends neither on how
- * many URLs wait nor on how many origins.
+ * origin to the lanes that wait for it in rotation; newcomers among flows, and among the lanes of
+ * an origin, come first (core/base/rotation.h), and a few turns and bytes beyond what others may
+ * have are kept for them. So a batch of a million URLs of one origin keeps no other batch and no
+ * other origin from theirs, and a batch that comes beside a thousand others waits for none of them.
+ * What a turn costs depends neither on how many URLs wait nor on how many origins.
  *
  * Loop thread only.
  */
@@ -33,10 +35,10 @@ struct flow;
 struct lane;
 
 struct schedule_options {
-    unsigned concurrency; /* turns at a time, in all */
+    unsigned concurrency; /* turns at a time, in all; the last 64th only for newcomers */
     unsigned per_origin;  /* and at one origin */
     uint64_t delay_ms;    /* between two turns at an origin */
-    size_t hold_bytes;    /* no turn is given while more are held: schedule_hold() */
+    size_t hold_bytes;    /* while more are held (schedule_hold()) only newcomers get turns */
 };
 
 /* NULL when memory is exhausted. */
