@@ -28,9 +28,12 @@ struct party {
     struct ticket turns[URLS];
     bool is_open[URLS]; /* begun, not ended */
     bool seen[URLS];
-    size_t open, begun;
+    size_t open, begun, begun_in_long_turn;
     future *run;
 };
+
+/* The turn of the loop that is made to take long; how long it had taken when something was begun. */
+static uint64_t long_turn_ns, long_turn_took_ns;
 
 static struct schedule *schedule;
 static struct party parties[FLOWS_MOST]; /* most tests have FLOWS */
@@ -66,6 +69,10 @@ static void begin(void *arg, size_t index, struct ticket *t)
     p->turns[index] = *t;
     p->open++;
     p->begun++;
+    if (loop_now_ns() == long_turn_ns) {
+        p->begun_in_long_turn++;
+        long_turn_took_ns = async_now_ns() - long_turn_ns;
+    }
     note(p, index, t->begun_ns != 0);
 }
 
@@ -1653,10 +1660,59 @@ START_TEST(a_batch_that_is_stuck_holds_up_no_other)
 }
 END_TEST
 
+/* -- the loop's time: on the runtime that users have, as a mock's turns take none ----------------
+ */
+
+static void setup_real(void)
+{
+    async_setup();
+    diary[0] = '\0';
+}
+
+static void run_in_a_long_turn(void *arg)
+{
+    (void)arg;
+    long_turn_ns = loop_now_ns();
+    while (async_now_ns() - long_turn_ns < 2 * NS_PER_MS)
+        ;
+    for (size_t i = 0; i < CROWD; i++)
+        run_party(&parties[i]);
+}
+
+static void count_begun(void *arg)
+{
+    size_t *ret_begun = arg;
+
+    *ret_begun = 0;
+    for (size_t i = 0; i < CROWD; i++)
+        *ret_begun += parties[i].begun;
+}
+
+START_TEST(a_long_turn_of_the_loop_begins_little_but_each_newcomer)
+{
+    size_t begun = 0, together = 0;
+
+    begin_with((struct schedule_options){.concurrency = 1000, .per_origin = 1000});
+    for (size_t i = 0; i < CROWD; i++) {
+        add_urls(&parties[i], 'a' + (int)i, 30);
+        made(&parties[i]);
+    }
+    on_loop(run_in_a_long_turn, NULL);
+    while (begun < (size_t)CROWD * 30)
+        on_loop(count_begun, &begun);
+    for (size_t i = 0; i < CROWD; i++) {
+        ck_assert_uint_ge(parties[i].begun_in_long_turn, 1);
+        together += parties[i].begun_in_long_turn;
+    }
+    ck_assert_uint_le(together, CROWD + 4 + long_turn_took_ns / 200000);
+}
+END_TEST
+
 Suite *suite_schedule(void)
 {
     Suite *suite = suite_create("schedule");
     TCase *tcase = tcase_create("schedule"), *random = tcase_create("any order");
+    TCase *real = tcase_create("the loop's time");
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, an_origin_gets_as_many_turns_as_it_may_have);
@@ -1720,5 +1776,9 @@ Suite *suite_schedule(void)
     tcase_add_loop_test(random, limits_hold_and_nothing_is_lost_in_any_order, 0, 20);
     tcase_add_loop_test(random, a_batch_that_is_stuck_holds_up_no_other, 0, 40);
     suite_add_tcase(suite, random);
+
+    tcase_add_checked_fixture(real, setup_real, teardown);
+    tcase_add_test(real, a_long_turn_of_the_loop_begins_little_but_each_newcomer);
+    suite_add_tcase(suite, real);
     return suite;
 }

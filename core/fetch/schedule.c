@@ -21,6 +21,7 @@
 #include "core/fetch/schedule.h"
 
 #include "core/async/loop.h"
+#include "core/async/runtime.h"
 #include "core/base/clock.h"
 #include "core/fetch/fetch_error.h"
 #include "core/fetch/origin.h"
@@ -40,6 +41,14 @@ enum { READY_LANES = 1024, OPEN_LANES = 16384, ASKING_LANES = 1024 };
  * bodies may take, for newcomers, who then need not wait until others' fetches end.
  */
 enum { SPARE_PART = 16, FRESH_PART = 64 };
+
+/*
+ * The loop's time is shared as well. What is begun keeps it for some 100 us, in many small parts;
+ * whoever else is under way waits for all that are begun with it, at each of a dozen steps. So few
+ * are begun in a row, and once a turn of the loop has taken long, no more in it than would take
+ * half of that time: fewer are under way then, not fewer fetched. Newcomers are begun even so.
+ */
+enum { TURNS_IN_A_ROW = 16, LONG_TURN_NS = 500000, TURNS_IN_A_LONG_TURN = 4, NS_PER_TURN = 200000 };
 
 enum place { NOWHERE, URGENT, READY, PARKED };
 
@@ -93,12 +102,16 @@ struct schedule {
     struct list all_flows;
     size_t active, waiting, held;
     struct job give;
-    bool giving;  /* `give` is queued */
-    bool starved; /* there was no memory to open a lane with */
-    bool closed;  /* schedule_free came first: `give` frees what is left */
+    struct timer give_later; /* in the next turn of the loop, as this one has taken long */
+    uint64_t given_ns;       /* the turn of the loop... */
+    size_t given;            /* ...in which so many turns were given */
+    bool giving;             /* `give` is queued */
+    bool starved;            /* there was no memory to open a lane with */
+    bool closed;             /* schedule_free came first: `give` frees what is left */
 };
 
 static void give_turns(struct job *job);
+static void give_later(struct timer *timer);
 
 /* -- the schedule ------------------------------------------------------------------------------ */
 
@@ -110,6 +123,7 @@ struct schedule *schedule_new(const struct schedule_options *options)
         return NULL;
     s->options = *options;
     s->give.run = give_turns;
+    s->give_later.fire = give_later;
     rotation_init(&s->flows);
     list_init(&s->all_flows);
     origins_init(&s->origins);
@@ -120,6 +134,7 @@ struct schedule *schedule_free(struct schedule *s)
 {
     if (!s)
         return NULL;
+    timer_clear(&s->give_later);
     origins_free(&s->origins);
     s->closed = true;
     if (!s->giving)
@@ -135,10 +150,27 @@ static bool may_give(const struct schedule *s)
     return s->active < s->options.concurrency && s->held <= most + most / FRESH_PART;
 }
 
+static void count_given(struct schedule *s)
+{
+    uint64_t now = loop_now_ns();
+
+    s->given = s->given_ns == now ? s->given + 1 : 1;
+    s->given_ns = now;
+}
+
+static bool is_loop_busy(const struct schedule *s)
+{
+    uint64_t began = loop_now_ns(), took = async_now_ns() - began;
+
+    return took > LONG_TURN_NS && s->given_ns == began &&
+           s->given >= TURNS_IN_A_LONG_TURN + took / NS_PER_TURN;
+}
+
 /* Whether only newcomers may. */
 static bool is_kept_for_fresh(const struct schedule *s)
 {
-    return s->active + s->options.concurrency / FRESH_PART >= s->options.concurrency ||
+    return is_loop_busy(s) ||
+           s->active + s->options.concurrency / FRESH_PART >= s->options.concurrency ||
            s->held > s->options.hold_bytes;
 }
 
@@ -749,23 +781,32 @@ static struct flow *next_flow(struct schedule *s)
 static void give_turns(struct job *job)
 {
     struct schedule *s = CONTAINER_OF(job, struct schedule, give);
-    struct flow *f;
+    struct flow *f = NULL;
 
     if (s->closed) {
         free(s);
         return;
     }
     s->starved = false;
-    while (!s->starved && (f = next_flow(s))) {
+    for (int n = 0; n < TURNS_IN_A_ROW && !s->starved && (f = next_flow(s)); n++) {
         struct lane *l = next_lane(f);
-        if (l && serve(l))
+        if (l && serve(l)) {
             rotation_served(&s->flows, &f->turn);
+            count_given(s);
+        }
         update_flow(f);
     }
     rotation_put_back(&s->flows);
     s->giving = false;
-    if (s->starved)
-        wake(s); /* comes back in the next turn of the loop */
+    if (f)
+        wake(s); /* behind what was begun; or starved, and there may be memory again */
+    else if (rotation_is_wanted(&s->flows) && may_give(s) && is_loop_busy(s))
+        timer_set(&s->give_later, loop_now_ns());
+}
+
+static void give_later(struct timer *timer)
+{
+    wake(CONTAINER_OF(timer, struct schedule, give_later));
 }
 
 /* -- turns ------------------------------------------------------------------------------------- */
@@ -799,6 +840,7 @@ future *schedule_enter(struct flow *f, struct ticket *t, const char *origin)
     if (l->place == NOWHERE && !rotation_is_wanted(&s->flows) && !is_kept_for_fresh(s) &&
         may_give_to(f) && !has_work(l) && is_able(l) && room_at(l->origin) > 0) {
         take_turn(l, t);
+        count_given(s);
         return future_done();
     }
     t->promise = promise_new(&turn);
