@@ -24,8 +24,11 @@ enum { HELD_RECORDS_BYTES = 8 << 20 };
 /* Proxies give a silent connection up after a minute, some after 30 s. */
 enum { HEARTBEAT_MS = 15000 };
 
-/* -- intake: reading the body and planning blocks, so it is done on a thread --------------------
- */
+/* -- intake: reading the body and planning ----------------------------------------------------- */
+
+/* More than this takes its time, and is done on a thread. This much takes less than the way there
+ * and back, and would wait behind every large one. */
+enum { INTAKE_AT_ONCE_BYTES = 4096 };
 
 struct intake {
     struct batch *batch; /* nobody else touches it until this has ended */
@@ -62,20 +65,28 @@ static int plan(struct batch *b, struct problem *problem)
     return error;
 }
 
-static void intake_run(task *t, void *frame)
+/* False: `ret_problem` (free()) says why; NULL there when memory is exhausted. */
+static bool take_in(struct intake *in, struct problem **ret_problem)
 {
-    struct intake *in = frame;
     struct batch *b = in->batch;
     struct problem problem;
 
     if (intake_parse(&in->body, buffer_bytes(&in->content_type), b->all->config, &b->options,
                      &b->urls, &problem) == 0 &&
         options_check(&b->options, &problem) == 0 && plan(b, &problem) == 0)
-        return;
-    struct problem *detail = malloc(sizeof *detail);
-    if (detail)
-        *detail = problem;
-    task_fail(t, -EINVAL, detail, problem_free);
+        return true;
+    *ret_problem = malloc(sizeof problem);
+    if (*ret_problem)
+        **ret_problem = problem;
+    return false;
+}
+
+static void intake_run(task *t, void *frame)
+{
+    struct problem *problem;
+
+    if (!take_in(frame, &problem))
+        task_fail(t, -EINVAL, problem, problem_free);
 }
 
 static void intake_drop(void *frame)
@@ -88,13 +99,30 @@ static void intake_drop(void *frame)
 
 TASK(intake_task, ON_THREAD, sizeof(struct intake), .run = intake_run, .drop = intake_drop);
 
+static future *intake_now(struct intake *in)
+{
+    struct problem *problem;
+    future *done;
+    promise *p = promise_new(&done);
+
+    if (!p)
+        done = future_out_of_memory();
+    else if (take_in(in, &problem))
+        promise_resolve(p, NULL, NULL);
+    else
+        promise_fail(p, -EINVAL, problem, problem_free);
+    promise_drop(p);
+    intake_drop(in);
+    return done;
+}
+
 static future *intake(struct batch *b)
 {
     struct intake in = {.batch = b, .body = exchange_take_body(b->x)};
     struct bytes type = exchange_header(b->x, "Content-Type");
 
     buffer_append(&in.content_type, type.ptr, type.len);
-    return task_start(&intake_task, &in);
+    return in.body.len <= INTAKE_AT_ONCE_BYTES ? intake_now(&in) : task_start(&intake_task, &in);
 }
 
 /* -- batch ------------------------------------------------------------------------------------- */
