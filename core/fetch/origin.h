@@ -1,5 +1,5 @@
 /*
- * Origins: what is known of each that is asked, waited for, or worth remembering. schedule.c's.
+ * Origins: what is known of each that is asked, waited for, or worth remembering. The schedule's.
  *
  * Loop thread only.
  */
@@ -25,7 +25,7 @@ struct origin {
     struct list idle; /* in origins.idle while nobody uses it */
     unsigned users;
 
-    /* schedule.c's */
+    /* lane.c's, room.c's and schedule.c's */
     struct schedule *schedule;
     struct rotation parked; /* lanes that wait for room here */
     struct timer timer;     /* the end of a wait: unparks */
