@@ -34,7 +34,7 @@ char *room_why_given_up(const struct origin *o)
 
     if (asprintf(&text, "The host %s; it is left alone for another %llu s",
                  o->health.surrenders > 0 ? "keeps failing" : "asked for a pause",
-                 (unsigned long long)(left_ns / NS_PER_SEC + 1)) < 0)
+                 (unsigned long long)(left_ns / NS_PER_SEC) + 1) < 0)
         return NULL;
     return text;
 }

@@ -139,9 +139,8 @@ static void begin(struct lane *l, struct ticket *t)
     f->options.begin(f->options.arg, index, t);
 }
 
-static void take_turn(struct lane *l, struct ticket *t)
+static void take_turn(struct lane *l, struct origin *o, struct ticket *t)
 {
-    struct origin *o = l->origin;
     struct schedule *s = l->flow->schedule;
     uint64_t now = loop_now_ns(), delay = lane_delay_ms(l);
 
@@ -177,26 +176,26 @@ static void turn_away(struct lane *l, struct ticket *t)
 /* Gives the lane, which stands nowhere, its turn. False: it waits for its origin. */
 static bool serve(struct lane *l)
 {
-    struct ticket *t, granted = {.asked_ns = l->flow->run_ns};
+    struct ticket *t = NULL, granted = {.asked_ns = l->flow->run_ns};
+    struct origin *o = l->origin;
+    bool is_lost = o && room_is_given_up(o);
 
-    if (l->origin && !room_is_given_up(l->origin) && room_at(l->origin) == 0) {
+    if (o && !is_lost && room_at(o) == 0) {
         room_park(l);
         return false;
     }
     l->serving = true;
-    t = l->origin ? take_ticket(l) : NULL;
-    if (l->origin && room_is_given_up(l->origin)) {
-        if (t)
-            turn_away(l, t);
-        else
-            begin(l, &granted);
+    if (o)
+        t = take_ticket(l);
+    if (is_lost && t) {
+        turn_away(l, t);
     } else if (t) {
-        take_turn(l, t);
+        take_turn(l, o, t);
         promise_resolve(t->promise, NULL, NULL);
         t->promise = promise_drop(t->promise);
     } else {
-        if (l->origin)
-            take_turn(l, &granted);
+        if (o && !is_lost)
+            take_turn(l, o, &granted);
         begin(l, &granted);
     }
     l->serving = false;
@@ -283,7 +282,7 @@ future *schedule_enter(struct flow *f, struct ticket *t, const char *origin)
     }
     if (l->place == NOWHERE && !rotation_is_wanted(&s->flows) && !is_kept_for_fresh(s) &&
         may_give_to(f) && !lane_has_work(l) && lane_is_able(l) && room_at(l->origin) > 0) {
-        take_turn(l, t);
+        take_turn(l, l->origin, t);
         count_given(s);
         return future_done();
     }
