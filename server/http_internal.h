@@ -39,7 +39,10 @@ struct http_server {
     uint64_t evictions;
     struct list exchanges; /* that have begun */
     size_t exchange_count;
-    struct list woken; /* exchanges whose connection is to be resumed */
+    struct list woken;       /* exchanges whose connection is to be resumed */
+    struct list reading;     /* and those that go on with their bodies in a later turn, in order */
+    struct timer read_timer; /* that turn */
+    size_t read_bytes;       /* of bodies, in this one */
     struct http_lingering lingering;
     promise *idle; /* somebody waits for the last exchange; or NULL */
     struct job run_job;

@@ -1,4 +1,5 @@
 /* What the HTTP server does not put up with: heads it refuses, and peers that take too long. */
+#include "core/async/loop.h"
 #include "core/base/buffer.h"
 #include "core/base/clock.h"
 #include "server/http_head.h"
@@ -329,6 +330,77 @@ START_TEST(a_client_that_does_not_take_its_answer_is_cut_off)
 }
 END_TEST
 
+/* -- many large bodies at once ----------------------------------------------------------------- */
+
+enum { BODIES = 80, BODY_BYTES = 40000 };
+
+static struct {
+    int fds[BODIES];
+    bool all_sent;
+    struct timer each_turn; /* of the loop */
+    unsigned ended, most;   /* answers that had ended by the last turn; in one turn, at most */
+} crowd;
+
+static void look_at_turn(struct timer *timer)
+{
+    pthread_mutex_lock(&fix.lock);
+    unsigned ended = fix.end_count;
+    pthread_mutex_unlock(&fix.lock);
+
+    if (ended - crowd.ended > crowd.most)
+        crowd.most = ended - crowd.ended;
+    crowd.ended = ended;
+    if (ended < BODIES)
+        timer_set(timer, loop_now_ns());
+}
+
+/* While the loop does nothing else. */
+static void send_bodies(void *arg)
+{
+    static char request[BODY_BYTES + 200];
+    int head = snprintf(request, sizeof request,
+                        "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", BODY_BYTES);
+
+    (void)arg;
+    memset(request + head, 'x', BODY_BYTES);
+    memcpy(request + head + BODY_BYTES - strlen("the end"), "the end", strlen("the end"));
+    crowd.all_sent = true;
+    for (int i = 0; i < BODIES; i++) {
+        ssize_t n = send(crowd.fds[i], request, (size_t)head + BODY_BYTES, MSG_DONTWAIT);
+        crowd.all_sent = crowd.all_sent && n == head + BODY_BYTES;
+    }
+    crowd.each_turn.fire = look_at_turn;
+    timer_set(&crowd.each_turn, loop_now_ns());
+}
+
+static void most_in_a_turn(void *arg)
+{
+    *(unsigned *)arg = crowd.most;
+}
+
+START_TEST(of_many_large_bodies_that_come_at_once_each_turn_of_the_loop_reads_a_few)
+{
+    static struct heard h;
+    unsigned most;
+
+    memset(&crowd, 0, sizeof crowd);
+    start_server();
+    for (int i = 0; i < BODIES; i++)
+        crowd.fds[i] = dial_server();
+    run_on_loop(send_bodies, NULL);
+    ck_assert(crowd.all_sent);
+    for (int i = 0; i < BODIES; i++) {
+        h = (struct heard){0};
+        hear(crowd.fds[i], &h, "the end");
+        ck_assert_uint_gt(h.len, BODY_BYTES);
+        close(crowd.fds[i]);
+    }
+    wait_for(&fix.end_count, BODIES);
+    run_on_loop(most_in_a_turn, &most);
+    ck_assert_uint_lt(most, BODIES / 2);
+}
+END_TEST
+
 Suite *suite_http_limits(void)
 {
     Suite *suite = suite_create("http_limits");
@@ -354,5 +426,7 @@ Suite *suite_http_limits(void)
     tcase_add_test(deadlines, a_body_may_take_long_as_long_as_it_comes);
     tcase_add_test(deadlines, a_client_that_leaves_within_its_request_is_let_go_at_once);
     tcase_add_test(deadlines, a_client_that_does_not_take_its_answer_is_cut_off);
+    tcase_add_test(deadlines,
+                   of_many_large_bodies_that_come_at_once_each_turn_of_the_loop_reads_a_few);
     return suite;
 }
