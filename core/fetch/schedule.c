@@ -16,12 +16,12 @@
 enum { SPARE_PART = 16, FRESH_PART = 64 };
 
 /*
- * The loop's time is shared as well. What is begun keeps it for some 100 us, in many small parts;
- * whoever else is under way waits for all that are begun with it, at each of a dozen steps. So few
- * are begun in a row, and once a turn of the loop has taken long, no more in it than would take
- * half of that time: fewer are under way then, not fewer fetched. Newcomers are begun even so.
+ * The loop's time is shared as well. What is begun keeps it for some 100 us, in many small parts,
+ * and whoever else is under way waits for all that are begun with it, at each of a dozen steps. So
+ * a turn of the loop begins few: fewer are under way then, not fewer fetched. Newcomers may be
+ * more; and in a turn that takes long for other reasons there is one more for each of its ms.
  */
-enum { TURNS_IN_A_ROW = 16, LONG_TURN_NS = 500000, TURNS_IN_A_LONG_TURN = 4, NS_PER_TURN = 200000 };
+enum { BEGUN_IN_A_TURN = 16, NEWCOMERS_IN_A_TURN = 32 };
 
 static void give_turns(struct job *job);
 static void give_later(struct timer *timer);
@@ -73,20 +73,19 @@ static void count_given(struct schedule *s)
     s->given_ns = now;
 }
 
-static bool is_loop_busy(const struct schedule *s)
+/* Whether this turn of the loop has begun `most`. A mock's turn takes no time, and is never full.
+ */
+static bool is_turn_full(const struct schedule *s, unsigned most)
 {
     uint64_t began = loop_now_ns(), took = async_now_ns() - began;
 
-    uint64_t most =
-        took > LONG_TURN_NS ? TURNS_IN_A_LONG_TURN + took / NS_PER_TURN : TURNS_IN_A_ROW;
-
-    return took > 0 && s->given_ns == began && s->given >= most; /* a mock's turn takes no time */
+    return took > 0 && s->given_ns == began && s->given >= most + took / NS_PER_MS;
 }
 
 /* Whether only newcomers may. */
 static bool is_kept_for_fresh(const struct schedule *s)
 {
-    return is_loop_busy(s) ||
+    return is_turn_full(s, BEGUN_IN_A_TURN) ||
            s->active + s->options.concurrency / FRESH_PART >= s->options.concurrency ||
            s->held > s->options.hold_bytes;
 }
@@ -209,7 +208,7 @@ static bool serve(struct lane *l)
 /* The flow whose turn it is, of those that may have one; NULL: none may. */
 static struct flow *next_flow(struct schedule *s)
 {
-    while (may_give(s)) {
+    while (may_give(s) && !is_turn_full(s, NEWCOMERS_IN_A_TURN)) {
         bool fresh_only = is_kept_for_fresh(s);
         struct rotation_member *m =
             fresh_only ? rotation_next_fresh(&s->flows) : rotation_next(&s->flows);
@@ -226,14 +225,14 @@ static struct flow *next_flow(struct schedule *s)
 static void give_turns(struct job *job)
 {
     struct schedule *s = CONTAINER_OF(job, struct schedule, give);
-    struct flow *f = NULL;
+    struct flow *f;
 
     if (s->closed) {
         free(s);
         return;
     }
     s->starved = false;
-    for (int n = 0; n < TURNS_IN_A_ROW && !s->starved && (f = next_flow(s)); n++) {
+    while (!s->starved && (f = next_flow(s))) {
         struct lane *l = flow_next_lane(f);
         if (l && serve(l)) {
             rotation_served(&s->flows, &f->turn);
@@ -243,10 +242,9 @@ static void give_turns(struct job *job)
     }
     rotation_put_back(&s->flows);
     s->giving = false;
-    if (f)
-        schedule_wake(s); /* behind what was begun; or starved, and there may be memory again */
-    else if (rotation_is_wanted(&s->flows) && may_give(s) && is_loop_busy(s))
-        timer_set(&s->give_later, loop_now_ns());
+    bool later = s->starved || is_turn_full(s, BEGUN_IN_A_TURN);
+    if (later && rotation_is_wanted(&s->flows) && timer_set(&s->give_later, loop_now_ns()) < 0)
+        schedule_wake(s); /* without memory for the timer: in this turn, again and again */
 }
 
 static void give_later(struct timer *timer)

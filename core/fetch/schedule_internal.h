@@ -86,7 +86,7 @@ struct schedule {
     struct list all_flows;
     size_t active, waiting, held;
     struct job give;
-    struct timer give_later; /* in the next turn of the loop, as this one has taken long */
+    struct timer give_later; /* in the next turn of the loop */
     uint64_t given_ns;       /* the turn of the loop... */
     size_t given;            /* ...in which so many turns were given */
     bool giving;             /* `give` is queued */
