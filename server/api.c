@@ -198,6 +198,28 @@ static bool is_open(struct bytes path)
     return false;
 }
 
+/*
+ * Without tokens, nobody else keeps the web pages of a browser from calling. What looks after the
+ * daemon may call it anything, and learns nothing that a page could use.
+ */
+static bool is_of_a_page(const struct api *api, const struct exchange *x,
+                         struct problem *ret_problem)
+{
+    if (access_tokens(api->access) > 0 || bytes_equal(exchange_path(x), BYTES("/healthz")) ||
+        bytes_equal(exchange_path(x), BYTES("/readyz")))
+        return false;
+    return !cross_origin_check(&api->cross_origin,
+                               &(struct cross_origin_request){
+                                   .method = exchange_method(x),
+                                   .host = exchange_header(x, "Host"),
+                                   .origin = exchange_header(x, "Origin"),
+                                   .site = exchange_header(x, "Sec-Fetch-Site"),
+                                   .mode = exchange_header(x, "Sec-Fetch-Mode"),
+                                   .destination = exchange_header(x, "Sec-Fetch-Dest"),
+                               },
+                               ret_problem);
+}
+
 /* Who has no token does not learn either what there is. */
 static bool accepts(struct exchange *x, void *arg, struct problem *ret_problem)
 {
@@ -208,6 +230,8 @@ static bool accepts(struct exchange *x, void *arg, struct problem *ret_problem)
 
     if (cors_is_preflight(&api->cors, x)) /* browsers send no token with it */
         return true;
+    if (is_of_a_page(api, x, ret_problem))
+        return false;
     if (!is_open(exchange_path(x)) && !account_of(api, x, &account, ret_problem))
         return false;
     if (!r) {

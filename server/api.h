@@ -6,7 +6,7 @@
 
 #include "server/access.h"
 #include "server/batch.h"
-#include "server/cors.h"
+#include "server/cross_origin.h"
 #include "server/http.h"
 #include "server/watch.h"
 
@@ -14,6 +14,7 @@ struct api {
     struct batches *batches;
     struct access *access;
     struct cors cors;
+    struct cross_origin cross_origin; /* where there are no tokens */
     struct watch *watch;
     bool leaving;    /* who asks for our readiness learns that we are not, or not for long */
     bool draining;   /* new batches are refused with 503 */

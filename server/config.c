@@ -107,6 +107,9 @@ static const struct option_spec options[] = {
     SPECIAL("tls-key", "FILE", VALUE_FILE, tls_key, NULL, "the key of --tls-cert (PEM)"),
     LIST("cors-origin", "ORIGIN", VALUE_ORIGINS, cors_origin,
          "let web pages of this origin use the API from browsers; *: all (repeatable)"),
+    LIST("allow-host", "NAME", VALUE_HOSTS, allow_host,
+         "answer to this name too where there are no tokens, beside localhost and addresses "
+         "(repeatable)"),
     FLAG("insecure-no-auth", insecure_no_auth,
          "without tokens, allow a listen address that other machines can reach"),
     SWITCH("access-log", access_log, "on", "log a line for each request when it has ended"),
@@ -253,7 +256,8 @@ struct reading {
 static bool is_list(const struct option_spec *option)
 {
     return option->kind == VALUE_NETS || option->kind == VALUE_PORTS ||
-           option->kind == VALUE_ORIGINS || option->kind == VALUE_SERVERS;
+           option->kind == VALUE_ORIGINS || option->kind == VALUE_HOSTS ||
+           option->kind == VALUE_SERVERS;
 }
 
 static int read_setting(struct reading *r, struct bytes name, struct bytes value)
@@ -326,7 +330,7 @@ static uint64_t usable_cpus(void)
     return count > MAX_WORKERS ? MAX_WORKERS : (uint64_t)count;
 }
 
-static bool listens_on_loopback(const struct config *config)
+bool config_listens_on_loopback(const struct config *config)
 {
     struct sockaddr_in6 v6;
     struct sockaddr_in v4;
@@ -348,7 +352,7 @@ static bool asks_for_tokens(const struct config *config)
 /* 0, or -EINVAL where others could reach the address and nothing would stop them. */
 static int refuse_exposure(const struct config *config, const char *source, char *message)
 {
-    if (listens_on_loopback(config) || asks_for_tokens(config) || config->insecure_no_auth)
+    if (config_listens_on_loopback(config) || asks_for_tokens(config) || config->insecure_no_auth)
         return 0;
     return config_refuse(message,
                          "skimd: %s: other machines could reach this address and nothing asks "
@@ -395,13 +399,19 @@ int config_parse(struct config *ret, int argc, char **argv, char **envp,
     return 0;
 }
 
+static void free_texts(char ***texts, size_t *count)
+{
+    for (size_t i = 0; i < *count; i++)
+        free((*texts)[i]);
+    free(*texts);
+    *texts = NULL;
+    *count = 0;
+}
+
 void config_free(struct config *config)
 {
-    for (size_t i = 0; i < config->cors_origin_count; i++)
-        free(config->cors_origin[i]);
-    free(config->cors_origin);
-    config->cors_origin = NULL;
-    config->cors_origin_count = 0;
+    free_texts(&config->cors_origin, &config->cors_origin_count);
+    free_texts(&config->allow_host, &config->allow_host_count);
     free(config->allow_net);
     free(config->deny_net);
     free(config->allow_port);

@@ -44,6 +44,8 @@ struct config {
     const char *tls_cert, *tls_key; /* PEM files; both or neither */
     char **cors_origin;             /* owned, and so is each */
     size_t cors_origin_count;
+    char **allow_host; /* owned, and so is each */
+    size_t allow_host_count;
 
     uint64_t workers;
     uint64_t concurrency;
@@ -102,6 +104,9 @@ int config_parse(struct config *ret, int argc, char **argv, char **envp,
  */
 int config_replace_listen(struct config *config, const struct sockaddr_storage *address,
                           socklen_t len, char message[static CONFIG_MESSAGE_SIZE]);
+
+/* True when only this machine reaches the address that is listened on. */
+bool config_listens_on_loopback(const struct config *config);
 
 /* Frees what the configuration owns. */
 void config_free(struct config *config);

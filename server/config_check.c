@@ -134,18 +134,18 @@ static void write_ports(struct buffer *out, const struct config *config,
         buffer_printf(out, "%s = %u\n", option->name, ports[i]);
 }
 
-static void write_origins(struct buffer *out, const struct config *config,
-                          const struct option_spec *option)
+static void write_texts(struct buffer *out, const struct config *config,
+                        const struct option_spec *option)
 {
-    char *const *origins;
+    char *const *texts;
     size_t count;
 
-    memcpy(&origins, (const char *)config + option->offset, sizeof origins);
+    memcpy(&texts, (const char *)config + option->offset, sizeof texts);
     memcpy(&count, (const char *)config + option->count, sizeof count);
     if (count == 0)
         write_line(out, option->name, NULL);
     for (size_t i = 0; i < count; i++)
-        write_line(out, option->name, origins[i]);
+        write_line(out, option->name, texts[i]);
 }
 
 static void write_servers(struct buffer *out, const struct option_spec *option, const char *list)
@@ -192,7 +192,8 @@ static void write_option(struct buffer *out, const struct config *config,
         write_ports(out, config, option);
         break;
     case VALUE_ORIGINS:
-        write_origins(out, config, option);
+    case VALUE_HOSTS:
+        write_texts(out, config, option);
         break;
     case VALUE_SERVERS:
         write_servers(out, option, text_at(config, option));

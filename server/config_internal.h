@@ -23,6 +23,7 @@ enum value_kind {
     VALUE_NETS,    /* an array of struct net */
     VALUE_PORTS,   /* an array of uint16_t */
     VALUE_ORIGINS, /* an array of owned texts */
+    VALUE_HOSTS,   /* an array of owned texts, too */
     VALUE_SERVERS, /* an owned text */
     VALUE_ACTION   /* action becomes `minimum`; not in the environment, nor in the file */
 };
@@ -32,7 +33,7 @@ struct option_spec {
     const char *argument; /* as --help shows it; NULL: takes none */
     enum value_kind kind;
     size_t offset; /* into struct config; of an array: of the pointer to it */
-    size_t count;  /* VALUE_NETS, VALUE_PORTS, VALUE_ORIGINS: of the array's length */
+    size_t count;  /* VALUE_NETS, _PORTS, _ORIGINS, _HOSTS: of the array's length */
     uint64_t minimum, maximum;
     const char *initial; /* the default, as it would be written; NULL: none or found out */
     const char *help;

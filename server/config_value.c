@@ -1,5 +1,6 @@
 #include "server/config_internal.h"
 #include "server/cors.h"
+#include "server/cross_origin.h"
 #include "server/endpoint.h"
 #include "server/problem.h"
 #include "server/token.h"
@@ -207,19 +208,31 @@ static int add_port(struct config *config, const struct setting *s)
     return append(config, s, &(uint16_t){(uint16_t)number}, sizeof(uint16_t));
 }
 
+static int add_text(struct config *config, const struct setting *s)
+{
+    char *text = strndup(s->value.ptr, s->value.len);
+
+    if (!text)
+        return refuse_memory(s);
+    int rc = append(config, s, &text, sizeof text);
+    if (rc < 0)
+        free(text);
+    return rc;
+}
+
 static int add_origin(struct config *config, const struct setting *s)
 {
     if (!cors_origin_valid(s->value))
         return refuse_value(s, "* or an origin such as https://app.example or "
                                "http://localhost:3000, in lower case and without a path");
+    return add_text(config, s);
+}
 
-    char *origin = strndup(s->value.ptr, s->value.len);
-    if (!origin)
-        return refuse_memory(s);
-    int rc = append(config, s, &origin, sizeof origin);
-    if (rc < 0)
-        free(origin);
-    return rc;
+static int add_host(struct config *config, const struct setting *s)
+{
+    if (!host_name_valid(s->value))
+        return refuse_value(s, "the name of a host such as scraper.example, without a port");
+    return add_text(config, s);
 }
 
 static int add_server(struct config *config, const struct setting *s)
@@ -293,6 +306,8 @@ int config_set_value(struct config *config, const struct setting *s)
         return add_each(config, s, add_port);
     case VALUE_ORIGINS:
         return add_each(config, s, add_origin);
+    case VALUE_HOSTS:
+        return add_each(config, s, add_host);
     case VALUE_SERVERS:
         return add_each(config, s, add_server);
     case VALUE_ACTION:

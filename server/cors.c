@@ -57,22 +57,33 @@ bool cors_origin_valid(struct bytes text)
     return consists_of(host, "-._") && (!rest.ptr || is_port(rest, scheme));
 }
 
-size_t cors_fields(const struct cors *c, struct bytes origin,
-                   struct http_field ret[static HTTP_FIELDS_MOST])
+/* What Access-Control-Allow-Origin says to this origin; NULL: it is not allowed. */
+static const char *allowed_as(const struct cors *c, struct bytes origin)
 {
     const char *allowed = NULL;
-    size_t n = 0;
 
     for (size_t i = 0; i < c->count; i++) {
-        if (bytes_equal(bytes_cstr(c->origins[i]), BYTES("*"))) {
-            ret[n++] = (struct http_field){"Access-Control-Allow-Origin", "*"};
-            ret[n++] = (struct http_field){"Access-Control-Expose-Headers", CORS_EXPOSED};
-            return n;
-        }
+        if (bytes_equal(bytes_cstr(c->origins[i]), BYTES("*")))
+            return "*";
         if (bytes_equal(bytes_cstr(c->origins[i]), origin))
             allowed = c->origins[i];
     }
-    if (c->count > 0) /* also of those that are not allowed: a cache may have the answer */
+    return allowed;
+}
+
+bool cors_allows(const struct cors *c, struct bytes origin)
+{
+    return allowed_as(c, origin) != NULL;
+}
+
+size_t cors_fields(const struct cors *c, struct bytes origin,
+                   struct http_field ret[static HTTP_FIELDS_MOST])
+{
+    const char *allowed = allowed_as(c, origin);
+    size_t n = 0;
+
+    /* Also for those that are not allowed: a cache may have the answer. */
+    if (c->count > 0 && !(allowed && allowed[0] == '*'))
         ret[n++] = (struct http_field){"Vary", "Origin"};
     if (allowed) {
         ret[n++] = (struct http_field){"Access-Control-Allow-Origin", allowed};

@@ -30,6 +30,9 @@ bool cors_origin_valid(struct bytes text);
 size_t cors_fields(const struct cors *c, struct bytes origin,
                    struct http_field ret[static HTTP_FIELDS_MOST]);
 
+/* True when pages of this origin may read the answers. */
+bool cors_allows(const struct cors *c, struct bytes origin);
+
 /* True for a preflight (section 3.3.2), which is answered 204 with cors_preflight_fields. */
 bool cors_is_preflight(const struct cors *c, const struct exchange *x);
 

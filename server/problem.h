@@ -27,6 +27,7 @@
     X(INVALID_OPTION, 400, PROBLEM_URN "invalid-option", "An option has a wrong value")            \
     X(ABOVE_LIMIT, 400, PROBLEM_URN "above-limit", "An option is beyond the daemon's limit")       \
     X(UNAUTHORIZED, 401, "about:blank", "Unauthorized")                                            \
+    X(FORBIDDEN, 403, "about:blank", "Forbidden")                                                  \
     X(NOT_FOUND, 404, "about:blank", "Not Found")                                                  \
     X(METHOD_NOT_ALLOWED, 405, "about:blank", "Method Not Allowed")                                \
     X(NOT_ACCEPTABLE, 406, "about:blank", "Not Acceptable")                                        \

@@ -349,6 +349,12 @@ future *serve(const struct config *config, struct access *access,
     d->api.batches = &d->batches;
     d->api.access = access;
     d->api.cors = (struct cors){config->cors_origin, config->cors_origin_count};
+    d->api.cross_origin = (struct cross_origin){
+        .cors = d->api.cors,
+        .hosts = config->allow_host,
+        .host_count = config->allow_host_count,
+        .any_host = !config_listens_on_loopback(config),
+    };
     d->api.watch = &d->watch;
     d->api.access_log = config->access_log;
     d->watch.batches = &d->batches;

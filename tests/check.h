@@ -80,6 +80,7 @@
     X(access)                                                                                      \
     X(quota)                                                                                       \
     X(cors)                                                                                        \
+    X(cross_origin)                                                                                \
     X(record)                                                                                      \
     X(http)                                                                                        \
     X(http_limits)                                                                                 \

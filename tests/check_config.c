@@ -197,6 +197,20 @@ START_TEST(origins_repeat_and_have_commas)
 }
 END_TEST
 
+START_TEST(names_of_the_daemon_repeat_and_have_commas)
+{
+    struct config config =
+        parsed(WORDS("--allow-host=a.example, b", "--allow-host", "C.example"), NULL);
+
+    ck_assert_uint_eq(config.allow_host_count, 3);
+    ck_assert_str_eq(config.allow_host[0], "a.example");
+    ck_assert_str_eq(config.allow_host[1], "b");
+    ck_assert_str_eq(config.allow_host[2], "C.example");
+    config_free(&config);
+    ck_assert_uint_eq(config.allow_host_count, 0);
+}
+END_TEST
+
 START_TEST(name_servers_are_one_text_in_which_each_has_its_port)
 {
     static const char *const environment[] = {"SKIMD_DNS_SERVER=192.0.2.1, [::1]", NULL};
@@ -384,6 +398,9 @@ static const struct {
     {{"--cors-origin=*,https://a.example/"},
      "skimd: --cors-origin: \"https://a.example/\" is not * or an origin such as "
      "https://app.example or http://localhost:3000, in lower case and without a path"},
+    {{"--allow-host=a.example,b:80"},
+     "skimd: --allow-host: \"b:80\" is not the name of a host such as scraper.example, without a "
+     "port"},
     /* A good one before a bad one is freed. */
     {{"--allow-net=10.0.0.0/8", "--allow-net=x"},
      "skimd: --allow-net: \"x\" is not a network such as 10.0.0.0/8 or fd00::/8, no bit set "
@@ -529,6 +546,7 @@ START_TEST(help_names_every_option_within_80_columns)
                                         "tls-cert",
                                         "tls-key",
                                         "cors-origin",
+                                        "allow-host",
                                         "insecure-no-auth",
                                         "log",
                                         "log-level",
@@ -573,6 +591,7 @@ Suite *suite_config(void)
     tcase_add_test(tests, ports_repeat_and_have_commas);
     tcase_add_test(tests, a_certificate_and_its_key_are_given_together);
     tcase_add_test(tests, origins_repeat_and_have_commas);
+    tcase_add_test(tests, names_of_the_daemon_repeat_and_have_commas);
     tcase_add_test(tests, name_servers_are_one_text_in_which_each_has_its_port);
     tcase_add_loop_test(tests, a_name_server_is_an_address, 0,
                         sizeof bad_servers / sizeof bad_servers[0]);

@@ -240,7 +240,8 @@ START_TEST(what_is_in_force_is_a_file_that_says_the_same)
 {
     struct config config = parsed("allow-net = 10.0.0.0/8, fd00::/8\nallow-port = 81,82\n"
                                   "proxy = http://proxy.example:3128\nrobots = on\n"
-                                  "cors-origin = https://a.example, https://b.example\n",
+                                  "cors-origin = https://a.example, https://b.example\n"
+                                  "allow-host = a.example, b.example\n",
                                   WORDS("--dns-server=::1", "--check-config", "--log=json",
                                         "--listen=[::1]:80", "--ca-file=/etc/own.pem"),
                                   NULL);
@@ -254,6 +255,7 @@ START_TEST(what_is_in_force_is_a_file_that_says_the_same)
     ck_assert_ptr_nonnull(strstr(first, "\ndns-server = [::1]:53\n"));
     ck_assert_ptr_nonnull(
         strstr(first, "\ncors-origin = https://a.example\ncors-origin = https://b.example\n"));
+    ck_assert_ptr_nonnull(strstr(first, "\nallow-host = a.example\nallow-host = b.example\n"));
     ck_assert_ptr_nonnull(strstr(first, "\nproxy = http://proxy.example:3128\n"));
     ck_assert_ptr_nonnull(strstr(first, "\nrobots = on\n"));
     ck_assert_ptr_nonnull(strstr(first, "\nlog = json\n"));

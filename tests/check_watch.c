@@ -187,15 +187,15 @@ START_TEST(readyz_says_no_while_the_daemon_drains_and_healthz_says_that_it_lives
     ck_assert_int_eq(kill(skimd.pid, SIGTERM), 0);
     ck_assert(read_until(skimd.log, &log, "\"msg\":\"stopping\""));
 
-    say(fds[0], "GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n");
+    say(fds[0], "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     hear_all(fds[0], &ready);
     ck_assert_int_eq(strncmp(ready.ptr, "HTTP/1.1 503 ", 13), 0);
     ck_assert_ptr_nonnull(strstr(ready.ptr, "Content-Type: application/problem+json\r\n"));
     ck_assert_ptr_nonnull(strstr(ready.ptr, "\"urn:skimd:problem:shutting-down\""));
-    say(fds[1], "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+    say(fds[1], "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     hear_all(fds[1], &healthy);
     ck_assert_int_eq(strncmp(healthy.ptr, "HTTP/1.1 200 ", 13), 0);
-    say(fds[2], "GET /v1/status HTTP/1.1\r\nHost: h\r\n\r\n");
+    say(fds[2], "GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n");
     hear_all(fds[2], &status);
     ck_assert_ptr_nonnull(strstr(status.ptr, "\"state\":\"draining\""));
 

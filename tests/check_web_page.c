@@ -50,9 +50,9 @@ static void ask(const char *method, const char *path, const char *field, struct 
 
     *ret = (struct answer){0};
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    int length =
-        snprintf(request, sizeof request,
-                 "%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n", method, path, field);
+    int length = snprintf(request, sizeof request,
+                          "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n",
+                          method, path, field);
     ck_assert_int_eq(send(fd, request, (size_t)length, MSG_NOSIGNAL), length);
     read_until(fd, &ret->bytes, "to the end of the stream");
     close(fd);

@@ -91,13 +91,18 @@ static void read_line(int fd, char *line, size_t size)
 
 static void wait_until_it_listens(struct daemon *d)
 {
-    static const char key[] = "\"address\":\"127.0.0.1:";
+    /* The latter stands for all addresses, and so for this one. */
+    static const char *const keys[] = {"\"address\":\"127.0.0.1:", "\"address\":\"0.0.0.0:"};
+    const char *port = NULL;
     char line[1024];
 
     read_line(d->log, line, sizeof line);
-    const char *address = strstr(line, key);
-    ck_assert_msg(address && strstr(line, "\"msg\":\"listening\""), "first log line: %s", line);
-    d->port = (uint16_t)strtoul(address + strlen(key), NULL, 10);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && !port; i++) {
+        const char *address = strstr(line, keys[i]);
+        port = address ? address + strlen(keys[i]) : NULL;
+    }
+    ck_assert_msg(port && strstr(line, "\"msg\":\"listening\""), "first log line: %s", line);
+    d->port = (uint16_t)strtoul(port, NULL, 10);
     snprintf(d->url, sizeof d->url, "http://127.0.0.1:%u", d->port);
 }
 
