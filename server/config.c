@@ -103,7 +103,8 @@ static const struct option_spec options[] = {
     NUMBER("token-urls", token_urls, 0, 1000000000, "2000000",
            "URLs without a record in these batches together; 0: any number"),
     SPECIAL("tls-cert", "FILE", VALUE_FILE, tls_cert, NULL,
-            "answer over TLS, with this certificate and those that lead to its authority's (PEM)"),
+            "answer over TLS, with this certificate and those that lead to its authority's (PEM); "
+            "read again at SIGHUP"),
     SPECIAL("tls-key", "FILE", VALUE_FILE, tls_key, NULL, "the key of --tls-cert (PEM)"),
     LIST("cors-origin", "ORIGIN", VALUE_ORIGINS, cors_origin,
          "let web pages of this origin use the API from browsers; *: all (repeatable)"),

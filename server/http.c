@@ -74,6 +74,7 @@ static void run_daemon(struct http_server *s)
         more = has_more_to_do(s);
     }
     s->running = false;
+    http_identities_sweep(&s->identities);
     if (more)
         post_run(s);
     if (!list_empty(&s->reading))
@@ -407,6 +408,9 @@ int http_make_stream(struct exchange *x, int status, const char *content_type)
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
+    struct http_server *s = arg;
+    struct connection *c = *context;
+
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         /* What is told lies in one place for all of them, from libmicrohttpd 1.0 on. */
         int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
@@ -415,12 +419,17 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
         void *tls = info ? info->tls_session : NULL;
 
         info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-        *context = connection_new(arg, mhd, fd, tls, info ? info->client_addr : NULL);
-        if (!*context)
+        c = connection_new(s, mhd, fd, tls, info ? info->client_addr : NULL);
+        *context = c;
+        if (!c)
             shutdown(fd, SHUT_RDWR);
+        else if (c->tls)
+            c->identity = http_identity_show(&s->identities, c->tls);
     } else {
-        *context = connection_free(*context);
-        post_run(arg); /* where no more could be accepted, MHD only looks at its next run */
+        if (c)
+            http_identity_leave(c->identity);
+        *context = connection_free(c);
+        post_run(s); /* where no more could be accepted, MHD only looks at its next run */
     }
 }
 
@@ -508,6 +517,7 @@ int http_start(const struct http_options *options, const struct http_application
     list_init(&s->reading);
     s->read_timer.fire = read_on;
     http_linger_init(&s->lingering);
+    http_identities_init(&s->identities);
 
     int rc = start(s, ret_message);
     if (rc < 0)
@@ -536,6 +546,11 @@ void http_drain(struct http_server *s)
         if (c->deadline.phase == HTTP_IDLE)
             shutdown(c->fd, SHUT_RDWR);
     }
+}
+
+int http_renew(struct http_server *s, const struct tls_identity *identity)
+{
+    return http_identities_renew(&s->identities, identity);
 }
 
 size_t http_exchanges(const struct http_server *s)
@@ -594,6 +609,7 @@ struct http_server *http_stop(struct http_server *s)
     timer_clear(&s->read_timer);
     loop_forget(s->epoll);
     MHD_stop_daemon(s->daemon); /* ends every exchange and connection, by the callbacks above */
+    http_identities_end(&s->identities);
     http_linger_end(&s->lingering);
     LIST_FOR (link, &s->exchanges) {
         CONTAINER_OF(link, struct exchange, link)->server = NULL;

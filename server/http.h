@@ -18,6 +18,7 @@
 struct http_server;
 struct exchange; /* one request and its answer */
 struct problem;
+struct tls_identity;
 
 /* A timeout of 0 ms is none. */
 struct http_options {
@@ -99,6 +100,13 @@ const char *http_address(const struct http_server *s);
  * socket that was handed over: there they wait for the daemon that will be handed it next.
  */
 void http_drain(struct http_server *s);
+
+/*
+ * Connections that come from now on are shown this certificate; those that are open go on with
+ * theirs. 0, or a negative errno and nothing has changed. `identity` is borrowed for the call; the
+ * server must have started with TLS.
+ */
+int http_renew(struct http_server *s, const struct tls_identity *identity);
 
 /* Exchanges that have begun (head complete) and have not ended yet (answer sent, or lost). */
 size_t http_exchanges(const struct http_server *s);

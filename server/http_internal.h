@@ -4,6 +4,7 @@
  *     http.c             libmicrohttpd: callbacks, the loop, the server's life
  *     http_connection.c  a TCP connection: its deadline, refusals past libmicrohttpd, its end;
  *                        TLS' handshake
+ *     http_identity.c    which certificate a connection shows
  *     exchange.c         a request and its answer, as the application sees them
  *
  * Loop thread.
@@ -17,6 +18,7 @@
 #include "server/http.h"
 #include "server/http_deadline.h"
 #include "server/http_head.h"
+#include "server/http_identity.h"
 #include "server/http_linger.h"
 #include "server/http_listen.h"
 #include "server/http_outbox.h"
@@ -44,6 +46,7 @@ struct http_server {
     struct timer read_timer; /* that turn */
     size_t read_bytes;       /* of bodies, in this one */
     struct http_lingering lingering;
+    struct http_identities identities;
     promise *idle; /* somebody waits for the last exchange; or NULL */
     struct job run_job;
     bool run_posted;
@@ -60,12 +63,13 @@ struct connection {
     struct http_server *server;
     int fd; /* MHD's */
     struct MHD_Connection *mhd;
-    const struct sockaddr *remote; /* MHD's; may be NULL */
-    struct list shaking;           /* in server->shaking, or alone */
-    bool awaits;                   /* suspended until the client goes on with the handshake */
-    void *tls;                     /* MHD's gnutls_session_t; NULL: no TLS */
-    bool lingers;                  /* closed while the client may still be sending */
-    int refused;                   /* the status of connection_refuse(); 0: it was not called */
+    const struct sockaddr *remote;  /* MHD's; may be NULL */
+    struct list shaking;            /* in server->shaking, or alone */
+    bool awaits;                    /* suspended until the client goes on with the handshake */
+    void *tls;                      /* MHD's gnutls_session_t; NULL: no TLS */
+    struct http_identity *identity; /* what it shows; NULL: MHD's, or no TLS */
+    bool lingers;                   /* closed while the client may still be sending */
+    int refused;                    /* the status of connection_refuse(); 0: it was not called */
     struct http_deadline deadline;
 };
 

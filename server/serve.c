@@ -10,6 +10,7 @@
 #include "server/endpoint.h"
 #include "server/http.h"
 #include "server/log.h"
+#include "server/renewal.h"
 #include "server/report.h"
 #include "server/version.h"
 #include "server/watch.h"
@@ -44,6 +45,7 @@ struct daemon {
     struct batches batches;
     struct api api;
     struct http_server *http;
+    struct renewal *renewal; /* NULL: no TLS */
     struct watch watch;
     int signals; /* signalfd; -1: none */
     promise *stop;
@@ -89,6 +91,7 @@ static void on_signal(void *arg, int fd, uint32_t events)
     }
     if (info.ssi_signo == SIGHUP) {
         access_reload(d->api.access);
+        renewal_start(d->renewal);
         return;
     }
     log_info("stopping", log_text("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"),
@@ -273,6 +276,13 @@ static bool build(struct daemon *d)
     log_info("listening", log_text("address", http_address(d->http)),
              log_text("version", SKIMD_VERSION), log_unsigned("workers", c->workers),
              log_bool("tls", d->identity->certificate.ptr != NULL));
+    if (c->tls_cert) {
+        d->renewal = renewal_new(c->tls_cert, c->tls_key, d->http);
+        if (!d->renewal) {
+            tell_cannot_serve(c, "out of memory", ENOMEM);
+            return false;
+        }
+    }
     d->watch.http = d->http;
     watch_start(&d->watch);
     tell_ready(d);
@@ -298,6 +308,7 @@ static int serve_step(task *t, void *frame)
     AWAIT(t, d->idle, drained(d));
     timer_clear(&d->grace);
     watch_stop(&d->watch);
+    d->renewal = renewal_close(d->renewal);
     d->http = http_stop(d->http);
     AWAIT(t, d->ended, scope_close(d->batches.scope));
     AWAIT(t, d->ended, fetcher_close(d->batches.fetcher));
@@ -312,6 +323,7 @@ static void serve_drop(void *frame)
     timer_clear(&d->grace);
     watch_stop(&d->watch);
     notify_close(d->notifier);
+    renewal_close(d->renewal);
     http_stop(d->http);
     if (d->signals >= 0) {
         loop_forget(d->signals);

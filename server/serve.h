@@ -13,8 +13,9 @@
  * lets what is under way finish for grace_ms, gives back what is left. Ok when all of that is done;
  * failed with a negative errno, and the reason logged, when the daemon cannot start.
  *
- * SIGHUP reads the token file once more. `listen_fd` is a socket to listen on, consumed; 0: that of
- * the configuration is made. `notifier` is told of the daemon's life, and closed at its end.
+ * SIGHUP reads the token file, the certificate and its key once more. `listen_fd` is a socket to
+ * listen on, consumed; 0: that of the configuration is made. `notifier` is told of the daemon's
+ * life, and closed at its end.
  *
  * SIGTERM, SIGINT, SIGHUP and SIGUSR1 must be blocked in every thread. `config`, `access` and
  * `notifier` must outlive the runtime, and so must `identity`, which is empty where there is no

@@ -7,6 +7,7 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { PEM_MOST = 1 << 20 }; /* bytes */
 
@@ -65,17 +66,28 @@ static int check_key(const struct buffer *pem)
     return rc;
 }
 
-static int check_pair(const struct tls_identity *identity)
+/* What both make together; GnuTLS' code. */
+static int make_pair(const struct tls_identity *identity, gnutls_certificate_credentials_t *ret)
 {
     gnutls_datum_t certificate = datum(&identity->certificate), key = datum(&identity->key);
-    gnutls_certificate_credentials_t credentials;
-    int rc = gnutls_certificate_allocate_credentials(&credentials);
+    int rc = gnutls_certificate_allocate_credentials(ret);
 
     if (rc < 0)
         return rc;
-    rc = gnutls_certificate_set_x509_key_mem2(credentials, &certificate, &key, GNUTLS_X509_FMT_PEM,
-                                              NULL, 0);
-    gnutls_certificate_free_credentials(credentials);
+    rc = gnutls_certificate_set_x509_key_mem2(*ret, &certificate, &key, GNUTLS_X509_FMT_PEM, NULL,
+                                              0);
+    if (rc < 0)
+        gnutls_certificate_free_credentials(*ret);
+    return rc;
+}
+
+static int check_pair(const struct tls_identity *identity)
+{
+    gnutls_certificate_credentials_t pair;
+    int rc = make_pair(identity, &pair);
+
+    if (rc >= 0)
+        gnutls_certificate_free_credentials(pair);
     return rc;
 }
 
@@ -121,6 +133,40 @@ void tls_identity_forget(struct tls_identity *identity)
 {
     file_forget(&identity->certificate);
     file_forget(&identity->key);
+}
+
+/* -- a server's sessions ----------------------------------------------------------------------- */
+
+struct tls_credentials {
+    gnutls_certificate_credentials_t pair;
+};
+
+int tls_credentials_new(const struct tls_identity *identity, struct tls_credentials **ret)
+{
+    struct tls_credentials *c = calloc(1, sizeof *c);
+    int rc = c ? make_pair(identity, &c->pair) : GNUTLS_E_MEMORY_ERROR;
+
+    if (rc < 0) {
+        free(c);
+        return rc == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EINVAL;
+    }
+    *ret = c;
+    return 0;
+}
+
+struct tls_credentials *tls_credentials_free(struct tls_credentials *credentials)
+{
+    if (credentials)
+        gnutls_certificate_free_credentials(credentials->pair);
+    free(credentials);
+    return NULL;
+}
+
+int tls_credentials_show(struct tls_credentials *credentials, void *session)
+{
+    int rc = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials->pair);
+
+    return rc < 0 ? -ENOMEM : 0;
 }
 
 bool tls_is_open(void *session, bool *ret_write)

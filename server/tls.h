@@ -29,6 +29,21 @@ int tls_identity_read(const char *certificate_file, const char *key_file, struct
 /* Wipes and frees what was read. An empty one is fine. */
 void tls_identity_forget(struct tls_identity *identity);
 
+/* A certificate and its key as sessions use them; loop thread. */
+struct tls_credentials;
+
+/* Makes them of what tls_identity_read() read. 0, or -ENOMEM or -EINVAL. */
+int tls_credentials_new(const struct tls_identity *identity, struct tls_credentials **ret);
+
+/* When all sessions that show them have been freed. NULL is fine. Returns NULL. */
+struct tls_credentials *tls_credentials_free(struct tls_credentials *credentials);
+
+/*
+ * A server's session (gnutls_session_t) that has read nothing yet shows these, whatever it had. 0,
+ * or -ENOMEM: it keeps that.
+ */
+int tls_credentials_show(struct tls_credentials *credentials, void *session);
+
 /*
  * Whether a server's session (gnutls_session_t) has its handshake behind it. Where not,
  * `*ret_write` says whether it waits for room to write, rather than for something to read.

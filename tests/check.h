@@ -86,6 +86,7 @@
     X(http_limits)                                                                                 \
     X(http_stream)                                                                                 \
     X(http_tls)                                                                                    \
+    X(renewal)                                                                                     \
     X(sse)                                                                                         \
     X(origin)                                                                                      \
     X(scrape)                                                                                      \
