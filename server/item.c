@@ -33,6 +33,8 @@ static void describe_failed_fetch(struct record *r, const future *page)
     int code = future_error(page);
 
     r->attempts = failure ? failure->attempts : 1;
+    r->redirects = failure ? failure->redirects : 0;
+    r->final_url = bytes_cstr(failure ? failure->final_url : NULL);
     describe_failure(r, fetch_code_name(code),
                      failure ? failure->message : fetch_code_message(code),
                      failure && failure->retryable);
@@ -53,7 +55,6 @@ static void describe_page(struct record *r, field_set asked, const struct fetch_
 
     r->status = RECORD_OK;
     r->http_status = response->http_status;
-    r->final_url = page->final_url;
     r->fields = asked;
     r->has_title = parsed->facts.has_title;
     r->title_truncated = parsed->facts.title_truncated;
@@ -64,7 +65,6 @@ static void describe_page(struct record *r, field_set asked, const struct fetch_
     r->charset = bytes_cstr(charset_name(parsed->facts.charset));
     r->body_bytes = response->body_bytes;
     r->body_stopped = response->stopped;
-    r->redirects = page->redirects;
     r->http_version = response->http_version;
     r->remote_ip = bytes_cstr(response->remote_ip);
     r->timing = (struct record_timing){
@@ -192,6 +192,8 @@ static future *emit(struct item *s)
     } else {
         const struct fetch_page *page = future_value(s->page);
         r.attempts = page->attempts;
+        r.redirects = page->redirects;
+        r.final_url = page->final_url;
         fetch_page_drop_body(page);
         if (future_ok(s->facts))
             describe_page(&r, b->options.fields, page, future_value(s->facts));

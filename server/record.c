@@ -79,9 +79,13 @@ static void write_page(struct buffer *out, const struct record *record)
 
 static void write_error(struct buffer *out, const struct record *record)
 {
+    if (record->redirects > 0)
+        put_known_text(out, BYTES(",\"final_url\":"), record->final_url);
     put_text(out, BYTES(",\"error\":{\"code\":"), record->error_code);
     put_text(out, BYTES(",\"message\":"), record->error_message);
     put(out, record->retryable ? BYTES(",\"retryable\":true}") : BYTES(",\"retryable\":false}"));
+    if (record->redirects > 0)
+        put_number(out, BYTES(",\"redirects\":"), record->redirects);
     put_number(out, BYTES(",\"attempts\":"), record->attempts);
 }
 

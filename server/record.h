@@ -31,14 +31,15 @@ struct record {
     uint64_t index; /* the URL's place in the batch, from 0 */
     struct bytes url;
     struct bytes id; /* the caller's id as serialized JSON, written as it is; empty: none given */
+    struct bytes final_url; /* where it ended; of RECORD_OK always, else only with `redirects` */
     enum record_status status;
     unsigned attempts;
+    unsigned redirects;
     bool is_duplicate;     /* it was not fetched itself, but: */
     uint64_t duplicate_of; /* the index of the same URL that was */
 
     /* RECORD_OK */
     unsigned http_status;
-    struct bytes final_url;
     field_set fields; /* that were asked for; of the others nothing is said */
     bool has_title;   /* false: "title":null, while true with no bytes is "title":"" */
     bool title_truncated;
@@ -47,9 +48,8 @@ struct record {
     bool truncated;             /* there are more of them than are here */
     struct bytes content_type;
     struct bytes charset;
-    uint64_t body_bytes; /* as received, still compressed */
-    bool body_stopped;   /* more of it would have come, had it been wanted */
-    unsigned redirects;
+    uint64_t body_bytes;       /* as received, still compressed */
+    bool body_stopped;         /* more of it would have come, had it been wanted */
     struct bytes http_version; /* "1.1", "2" */
     struct bytes remote_ip;
     struct record_timing timing;

@@ -101,6 +101,26 @@ START_TEST(a_failed_record_is_the_one_of_the_api)
 }
 END_TEST
 
+START_TEST(a_failed_record_says_where_redirects_led)
+{
+    struct record record = failed_record();
+
+    record.redirects = 2;
+    record.final_url = BYTES("https://there.example/");
+    ck_line(&record, "{\"type\":\"result\",\"index\":1,\"url\":\"http://nope.invalid/\","
+                     "\"status\":\"failed\",\"final_url\":\"https://there.example/\","
+                     "\"error\":{\"code\":\"dns_failure\","
+                     "\"message\":\"Could not resolve host: nope.invalid\",\"retryable\":true},"
+                     "\"redirects\":2,\"attempts\":3}\n");
+    record.redirects = 0;
+    record.final_url = record.url;
+    json_t *value = parsed(&record);
+    ck_assert_ptr_null(json_object_get(value, "final_url"));
+    ck_assert_ptr_null(json_object_get(value, "redirects"));
+    json_decref(value);
+}
+END_TEST
+
 START_TEST(a_cancelled_record_says_so_and_is_shaped_like_a_failed_one)
 {
     struct record record = failed_record();
@@ -502,6 +522,7 @@ Suite *suite_record(void)
 
     tcase_add_test(records, an_ok_record_is_the_one_of_the_api);
     tcase_add_test(records, a_failed_record_is_the_one_of_the_api);
+    tcase_add_test(records, a_failed_record_says_where_redirects_led);
     tcase_add_test(records, a_cancelled_record_says_so_and_is_shaped_like_a_failed_one);
     tcase_add_test(records, the_end_is_the_one_of_the_api);
     tcase_add_test(records, an_absent_title_is_null_and_an_empty_one_is_not);

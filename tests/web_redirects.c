@@ -101,7 +101,9 @@ static const struct scenario redirects[] = {
             SAY(ANSWER)),
      SCRIPT(SAY(REDIRECT("http://{self}/1"))), .record = IS_PAGE ",'redirects':4"},
     {"to where nobody listens", SCRIPT(SAY(REDIRECT("http://{dead}/"))),
-     .record = FAILS_FOR_NOW("connect_failure") ",'attempts':2", .requests = 1},
+     .record = FAILS_FOR_NOW(
+         "connect_failure") ",'redirects':1,'attempts':2,'final_url':'http://{dead}/'",
+     .requests = 1},
     {"to TLS where there is none", SCRIPT(SAY(REDIRECT("https://{other}/"))),
      SCRIPT(UNASKED, SAY(STATUS("400 No")), HALF_CLOSE), .record = FAILS("tls_failure")},
     {"to a name that is none", SCRIPT(SAY(REDIRECT("http://a b/"))),
@@ -127,7 +129,8 @@ static const struct scenario redirects[] = {
     {"to an app", SCRIPT(SAY(REDIRECT("intent://there#Intent;scheme=https;end"))),
      .record = FAILS_FOR_GOOD("unsupported_scheme")},
     {"to a private address", SCRIPT(SAY(REDIRECT("http://10.0.0.1/"))),
-     .record = FAILS_FOR_GOOD("blocked_address") ",'attempts':1"},
+     .record = FAILS_FOR_GOOD(
+         "blocked_address") ",'redirects':1,'attempts':1,'final_url':'http://10.0.0.1/'"},
 
     /* -- what goes along */
 
@@ -169,6 +172,12 @@ static const struct scenario redirects[] = {
                 "\r\n" PAGE),
             NEXT, SAY(ANSWER)),
      .record = IS_PAGE ",'redirects':1"},
+    {"a redirect to a page in no coding",
+     SCRIPT(SAY(REDIRECT("/there")), NEXT,
+            SAY("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n" LENGTH
+                "\r\n" PAGE)),
+     .record = FAILS_FOR_GOOD(
+         "bad_encoding") ",'redirects':1,'attempts':1,'final_url':'http://{self}/there'"},
 };
 
 const struct scenario_group web_redirects = SCENARIOS("redirects", "?retries=1", redirects);
@@ -183,7 +192,9 @@ static const struct scenario redirect_limit[] = {
     {"one more",
      SCRIPT(SAY(REDIRECT("/1")), NEXT, SAY(REDIRECT("/2")), NEXT, SAY(REDIRECT("/3")), NEXT,
             SAY(REDIRECT("/4")), NEXT, SAY(ANSWER)),
-     .record = FAILS_FOR_GOOD("too_many_redirects") ",'attempts':1", .requests = 4},
+     .record = FAILS_FOR_GOOD(
+         "too_many_redirects") ",'redirects':3,'attempts':1,'final_url':'http://{self}/3'",
+     .requests = 4},
     {"a loop", SCRIPT(SAY(REDIRECT("/"))), .record = FAILS_FOR_GOOD("too_many_redirects"),
      .requests = 4},
     {"a loop over two hosts", SCRIPT(SAY(REDIRECT("http://{other}/"))),

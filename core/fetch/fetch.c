@@ -273,9 +273,22 @@ static void note(struct fetch_frame *s, const struct mishap *m)
              m->message ? m->message : fetch_code_message(m->code));
 }
 
+static void failure_free(void *value)
+{
+    struct fetch_failure *failure = value;
+
+    free(failure->final_url);
+    free(failure);
+}
+
 static int fail(task *t, struct fetch_frame *s)
 {
-    task_fail(t, s->code, s->failure, free);
+    if (s->failure && s->redirects > 0) {
+        s->failure->redirects = s->redirects;
+        s->failure->final_url = s->target.url;
+        s->target.url = NULL;
+    }
+    task_fail(t, s->code, s->failure, failure_free);
     s->failure = NULL;
     return TASK_FINISHED;
 }

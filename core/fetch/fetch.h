@@ -76,7 +76,8 @@ void fetch_page_drop_body(const struct fetch_page *page);
 struct fetch_failure {
     char message[CURL_ERROR_SIZE];
     bool retryable; /* worth asking for again later */
-    unsigned attempts;
+    unsigned attempts, redirects;
+    char *final_url;   /* where redirects had led, and it failed; NULL: none was followed */
     uint64_t total_us; /* as of a page; 0: nothing was asked of any host in the last attempt */
 };
 
