@@ -156,6 +156,14 @@ START_TEST(robots_txt_is_asked_for_once_and_obeyed_where_a_batch_wants_it)
 }
 END_TEST
 
+#define CODED_HEAD(coding, length)                                                                 \
+    "HTTP/1.1 200 OK\r\nContent-Encoding: " coding "\r\nContent-Length: " length "\r\n\r\n"
+
+/* "User-agent: *\nDisallow: /\n" */
+#define GZIPPED_RULES                                                                              \
+    "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x0b\x2d\x4e\x2d\xd2\x4d\x4c\x4f\xcd\x2b\xb1\x52\xd0" \
+    "\xe2\x72\xc9\x2c\x4e\xcc\xc9\xc9\x2f\xb7\x52\xd0\xe7\x02\x00\x42\x84\xa4\x8f\x1a\x00\x00\x00"
+
 static const struct {
     const char *name;
     const struct step steps[8];
@@ -177,6 +185,19 @@ static const struct {
     {"a redirect is followed",
      {SAY("HTTP/1.1 301 There\r\nLocation: /r\r\nContent-Length: 0\r\n\r\n"), NEXT,
       SAY(HEAD_OF("text/plain", "26") "User-agent: *\nDisallow: /\n"), NEXT, SAY(PAGE)},
+     "robots_disallowed"},
+    {"with gzip, which nobody asked for",
+     {SAY(CODED_HEAD("gzip", "46") GZIPPED_RULES), NEXT, SAY(PAGE)},
+     "robots_disallowed"},
+    {"with gzip, and is empty: everything is allowed",
+     {SAY(CODED_HEAD("gzip", "20") "\x1f\x8b\x08\0\0\0\0\0\x02\x03\x03\0\0\0\0\0\0\0\0\0"), NEXT,
+      SAY(PAGE)},
+     NULL},
+    {"in a coding that nobody asked for: nothing is allowed",
+     {SAY(CODED_HEAD("br", "24") "User-agent: *\nAllow: /\n\n"), NEXT, SAY(PAGE)},
+     "robots_disallowed"},
+    {"in none, although it says so: nothing is allowed",
+     {SAY(CODED_HEAD("gzip", "24") "User-agent: *\nAllow: /\n\n"), NEXT, SAY(PAGE)},
      "robots_disallowed"},
     {"our own group goes before the one for all",
      {SAY(HEAD_OF("text/plain", "50") "User-agent: skimd\nAllow: /\nUser-agent: *\nDisallow:"),
@@ -205,8 +226,10 @@ START_TEST(a_robots_txt_that_is_refused_is_another_thing_than_a_rule)
     host("a.example", "127.0.1.1", SCRIPT(SAY("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")));
     host("b.example", "127.0.1.2",
          SCRIPT(SAY(HEAD_OF("text/plain", "26") "User-agent: *\nDisallow: /\n")));
+    host("c.example", "127.0.1.3", SCRIPT(SAY(CODED_HEAD("br", "3") "br.")));
     add("a.example", "/1");
     add("b.example", "/1");
+    add("c.example", "/1");
     scrape("?robots=on", &r);
     const json_t *refused = json_object_get(r.by_index[0], "error");
     const json_t *ruled = json_object_get(r.by_index[1], "error");
@@ -215,6 +238,11 @@ START_TEST(a_robots_txt_that_is_refused_is_another_thing_than_a_rule)
     ck_assert(json_is_true(json_object_get(refused, "retryable")));
     ck_assert_str_eq(record_error(&r, 1), "robots_disallowed");
     ck_assert(json_is_false(json_object_get(ruled, "retryable")));
+    const json_t *coded = json_object_get(r.by_index[2], "error");
+    ck_assert_str_eq(record_error(&r, 2), "robots_disallowed");
+    ck_assert_str_eq(json_string_value(json_object_get(coded, "message")),
+                     "robots.txt: it came with Content-Encoding br, which was not asked for");
+    ck_assert(json_is_true(json_object_get(coded, "retryable")));
     records_free(&r);
 }
 END_TEST

@@ -1,10 +1,14 @@
 #include "core/fetch/robots.h"
+#include "core/fetch/robots_coding.h"
 #include "tests/check.h"
 
 #include "core/base/buffer.h"
 #include "core/base/clock.h"
 
+#include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <zlib.h>
 
 /* One question to a file. */
 struct row {
@@ -667,11 +671,125 @@ START_TEST(more_of_a_path_than_a_url_can_have_is_not_looked_at)
 }
 END_TEST
 
+/* -- content codings --------------------------------------------------------------------------- */
+
+/* `text` in one stream of zlib's: MAX_WBITS + 16 is gzip, MAX_WBITS zlib, -MAX_WBITS none. */
+static void deflate_to(struct buffer *out, int window_bits, struct bytes text)
+{
+    z_stream z = {.next_in = (unsigned char *)(uintptr_t)text.ptr, .avail_in = (uInt)text.len};
+    unsigned char piece[4096];
+    int rc;
+
+    ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    do {
+        z.next_out = piece;
+        z.avail_out = sizeof piece;
+        rc = deflate(&z, Z_FINISH);
+        buffer_append(out, piece, sizeof piece - z.avail_out);
+    } while (rc == Z_OK);
+    ck_assert_int_eq(rc, Z_STREAM_END);
+    deflateEnd(&z);
+}
+
+/* The text that `body` is, NUL-terminated, until the next call; NULL and errno when it is none. */
+static const char *decoded(const char *coding, bool is_cut, struct bytes body)
+{
+    static struct buffer room, copy;
+    struct bytes text = body;
+
+    buffer_free(&room);
+    buffer_free(&copy);
+    errno = -robots_decode(bytes_cstr(coding), is_cut, &text, &room);
+    if (errno)
+        ck_assert_ptr_eq(text.ptr, body.ptr);
+    buffer_append(&copy, text.ptr, text.len);
+    buffer_byte(&copy, '\0');
+    const char *result = errno ? NULL : copy.ptr;
+    buffer_free(&room);
+    return result;
+}
+
+#define CODED "User-agent: *\nDisallow: /private\n"
+
+START_TEST(gzip_and_deflate_are_undone)
+{
+    struct buffer gzip = {0}, zlib = {0};
+
+    deflate_to(&gzip, MAX_WBITS + 16, BYTES(CODED));
+    deflate_to(&zlib, MAX_WBITS, BYTES(CODED));
+    ck_assert_str_eq(decoded("gzip", false, buffer_bytes(&gzip)), CODED);
+    ck_assert_str_eq(decoded(" GZip ", false, buffer_bytes(&gzip)), CODED);
+    ck_assert_str_eq(decoded("x-gzip", false, buffer_bytes(&gzip)), CODED);
+    ck_assert_str_eq(decoded("deflate", false, buffer_bytes(&zlib)), CODED);
+    ck_assert_str_eq(decoded("", false, BYTES(CODED)), CODED);
+    ck_assert_str_eq(decoded("identity", false, BYTES(CODED)), CODED);
+    ck_assert_str_eq(decoded("gzip", false, BYTES("")), "");
+    deflate_to(&gzip, MAX_WBITS + 16, BYTES(CODED)); /* a second member */
+    ck_assert_str_eq(decoded("gzip", false, buffer_bytes(&gzip)), CODED CODED);
+    buffer_text(&gzip, "and dirt");
+    ck_assert_str_eq(decoded("gzip", false, buffer_bytes(&gzip)), CODED CODED);
+    buffer_free(&gzip);
+    buffer_free(&zlib);
+}
+END_TEST
+
+START_TEST(what_is_in_no_coding_that_is_known_is_no_text)
+{
+    static const char *const codings[] = {"br", "zstd", "gzip, gzip", "compress", "gzi"};
+
+    for (size_t i = 0; i < sizeof codings / sizeof *codings; i++) {
+        ck_assert_ptr_null(decoded(codings[i], false, BYTES(CODED)));
+        ck_assert_int_eq(errno, ENOTSUP);
+    }
+    ck_assert_ptr_null(decoded("gzip", false, BYTES(CODED)));
+    ck_assert_int_eq(errno, EBADMSG);
+}
+END_TEST
+
+START_TEST(half_a_file_is_read_only_where_the_rest_was_not_waited_for)
+{
+    struct buffer gzip = {0};
+
+    deflate_to(&gzip, MAX_WBITS + 16, BYTES(CODED));
+    gzip.len -= 8 + 4; /* a check sum and a length stand at the end */
+    ck_assert_ptr_null(decoded("gzip", false, buffer_bytes(&gzip)));
+    ck_assert_int_eq(errno, EBADMSG);
+    const char *text = decoded("gzip", true, buffer_bytes(&gzip));
+    ck_assert_ptr_nonnull(text);
+    ck_assert_str_eq(text, "User-agent: *\n");
+    gzip.ptr[12] = (char)~gzip.ptr[12];
+    gzip.ptr[10] = (char)0xFF; /* no kind of block */
+    ck_assert_ptr_null(decoded("gzip", true, buffer_bytes(&gzip)));
+    ck_assert_int_eq(errno, EBADMSG);
+    buffer_free(&gzip);
+}
+END_TEST
+
+START_TEST(a_bomb_is_inflated_no_further_than_it_is_read)
+{
+    enum { BOMB = 64 << 20 };
+    struct buffer gzip = {0}, room = {0};
+    char *zeros = calloc(1, BOMB);
+    struct bytes text;
+
+    ck_assert_ptr_nonnull(zeros);
+    deflate_to(&gzip, MAX_WBITS + 16, bytes_of(zeros, BOMB));
+    free(zeros);
+    text = buffer_bytes(&gzip);
+    ck_assert_int_eq(robots_decode(BYTES("gzip"), false, &text, &room), 0);
+    ck_assert_uint_eq(text.len, ROBOTS_BYTES_MAX + 1);
+    ck_assert_uint_le(room.capacity, 2 * ROBOTS_BYTES_MAX);
+    buffer_free(&gzip);
+    buffer_free(&room);
+}
+END_TEST
+
 Suite *suite_robots(void)
 {
     Suite *suite = suite_create("robots");
     TCase *rfc = tcase_create("examples of RFC 9309"), *text = tcase_create("lines and groups"),
-          *match = tcase_create("rules"), *limits = tcase_create("limits");
+          *match = tcase_create("rules"), *limits = tcase_create("limits"),
+          *coding = tcase_create("content codings");
 
     tcase_add_test(rfc, section_2_2_1_groups_of_a_crawler_are_one_and_others_have_the_star);
     tcase_add_test(rfc, section_2_2_2_each_spelling_of_a_path_matches_each_other);
@@ -700,5 +818,11 @@ Suite *suite_robots(void)
     tcase_add_test(limits, a_file_made_to_be_slow_allows_nothing);
     tcase_add_test(limits, more_of_a_path_than_a_url_can_have_is_not_looked_at);
     suite_add_tcase(suite, limits);
+
+    tcase_add_test(coding, gzip_and_deflate_are_undone);
+    tcase_add_test(coding, what_is_in_no_coding_that_is_known_is_no_text);
+    tcase_add_test(coding, half_a_file_is_read_only_where_the_rest_was_not_waited_for);
+    tcase_add_test(coding, a_bomb_is_inflated_no_further_than_it_is_read);
+    suite_add_tcase(suite, coding);
     return suite;
 }

@@ -439,7 +439,8 @@ static bool robots_allow(struct fetch_frame *s)
     } else if (file->code) {
         m = (struct mishap){.code = file->code,
                             .message = file->failure.message,
-                            .permanent = !file->failure.retryable};
+                            .permanent = !file->failure.retryable,
+                            .temporary = file->failure.retryable};
     } else if (!file->rules ||
                robots_allows(file->rules, robots_product(bytes_cstr(s->options->user_agent)),
                              path_of(&s->target))) {

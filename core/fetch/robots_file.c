@@ -5,6 +5,7 @@
 #include "core/async/task.h"
 #include "core/base/clock.h"
 #include "core/fetch/origin.h"
+#include "core/fetch/robots_coding.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -140,12 +141,43 @@ static struct robots *disallow_all(void)
     return robots_parse(BYTES("User-agent: *\nDisallow: /\n"));
 }
 
+/* What it says is not known, so nothing is allowed, as if it had not come. */
+static void refuse_coding(struct robots_file *file, struct bytes coding, bool is_known)
+{
+    int shown = coding.len < 40 ? (int)coding.len : 40;
+
+    file->code = FETCH_ROBOTS_DISALLOWED;
+    file->failure.retryable = true;
+    snprintf(file->failure.message, sizeof file->failure.message,
+             is_known ? "robots.txt: it came with Content-Encoding %.*s, and is not that"
+                      : "robots.txt: it came with Content-Encoding %.*s, which was not asked for",
+             shown, coding.ptr);
+}
+
+/* False when memory is exhausted. */
+static bool read_text(struct robots_file *file, const struct response *r, uint64_t *ret_lifetime_ms)
+{
+    struct bytes text = buffer_bytes(&r->body);
+    struct buffer inflated = {0};
+    int rc = robots_decode(r->content_encoding, r->stopped, &text, &inflated);
+
+    if (rc == 0) {
+        if (text.len > ROBOTS_BYTES_MAX + 1) /* one more, so that it is seen to go on */
+            text.len = ROBOTS_BYTES_MAX + 1;
+        file->rules = robots_parse(text);
+    } else if (rc != -ENOMEM) {
+        *ret_lifetime_ms = LIFETIME_UNREACHABLE_MS;
+        refuse_coding(file, r->content_encoding, rc == -EBADMSG);
+    }
+    buffer_free(&inflated);
+    return file->rules || file->code;
+}
+
 /* False when memory is exhausted. */
 static bool read_answer(struct robots_file *file, const struct fetch_page *page,
                         uint64_t *ret_lifetime_ms)
 {
     const struct response *r = page->response;
-    struct bytes text = buffer_bytes(&r->body);
 
     if (r->http_status == 429 || r->http_status >= 500) {
         *ret_lifetime_ms = LIFETIME_UNREACHABLE_MS;
@@ -154,12 +186,7 @@ static bool read_answer(struct robots_file *file, const struct fetch_page *page,
         return file->rules;
     }
     *ret_lifetime_ms = lifetime_ms(r);
-    if (r->http_status / 100 != 2)
-        return true;
-    if (text.len > ROBOTS_BYTES_MAX + 1) /* one more, so that it is seen to go on */
-        text.len = ROBOTS_BYTES_MAX + 1;
-    file->rules = robots_parse(text);
-    return file->rules;
+    return r->http_status / 100 != 2 || read_text(file, r, ret_lifetime_ms);
 }
 
 static bool read_failure(struct robots_file *file, const future *page, uint64_t *ret_lifetime_ms)
@@ -292,7 +319,7 @@ struct robots_files *robots_files_new(struct fetcher *f, struct scope *scope,
         .max_redirects = REDIRECTS,
         .retries = RETRIES,
         .user_agent = user_agent,
-        .identity = true, /* nothing is inflated outside the sandbox */
+        .identity = true, /* so that as a rule nothing is inflated outside the sandbox */
     };
     list_init(&all->recent);
     return all;

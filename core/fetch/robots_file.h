@@ -11,6 +11,9 @@
  *
  *     429, 5xx             nothing is ("unreachable")             5 min
  *
+ *     2xx in a coding that nothing is                             5 min
+ *     cannot be undone
+ *
  *     no answer            nothing is; URLs fail as it did        1 min
  *
  * Loop thread only.
