@@ -6,6 +6,7 @@
 #include "core/fetch/engine_internal.h"
 #include "tests/check.h"
 #include "tests/support/origin.h"
+#include "tests/support/origin_script.h"
 #include "tests/support/transfer_fixture.h"
 
 #include <arpa/inet.h>
@@ -139,6 +140,56 @@ START_TEST(connections_are_used_again)
     for (int i = 0; i < 5; i++)
         ck_assert_uint_eq(path("/page/1")->status, 200);
     ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 1);
+}
+END_TEST
+
+static void count_connections(void *ret_count)
+{
+    *(size_t *)ret_count = engine_connections(engine_made());
+}
+
+static size_t connections_made(void)
+{
+    size_t count;
+
+    on_loop(count_connections, &count);
+    return count;
+}
+
+#define LITTLE_PAGE "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+/* Hosts that close connections behind an answer, though they did not say so. */
+static const struct step quitters[][6] = {
+    {SAY(LITTLE_PAGE), HALF_CLOSE, SCRIPT_END},
+    {SAY(LITTLE_PAGE), PAUSE(50), HALF_CLOSE, SCRIPT_END},
+    {SAY(LITTLE_PAGE), PAUSE(50), RESET, SCRIPT_END},
+    {SAY(LITTLE_PAGE), PAUSE(50), SAY("HTTP/1.1 408 Bored\r\n\r\n"), HALF_CLOSE, SCRIPT_END},
+};
+
+enum { QUITTERS = sizeof quitters / sizeof *quitters };
+
+START_TEST(connections_that_their_hosts_closed_while_unused_are_closed_soon)
+{
+    struct origin *o = origin_start(NULL);
+    struct address there[QUITTERS];
+    char url[64], ip[32];
+
+    ck_assert_uint_eq(path("/page/1")->status, 200); /* this one is kept */
+    for (int i = 0; i < QUITTERS; i++) {
+        struct transfer_request to_it = request_to(&there[i]);
+
+        snprintf(ip, sizeof ip, "127.0.1.%d", i + 1);
+        there[i] = loopback(origin_port(o));
+        ck_assert_int_eq(inet_pton(AF_INET, ip, &there[i].v4.sin_addr), 1);
+        ck_assert_ptr_nonnull(origin_script(o, ip, quitters[i]));
+        snprintf(url, sizeof url, "http://quits%d.example:%u/", i, origin_port(o));
+        ck_assert_uint_eq(get(url, &to_it)->status, 200);
+    }
+    ck_assert(origin_wait_at_most(o, ORIGIN_OPEN, 0, PATIENCE_MS));
+    ck_assert_uint_eq(path("/page/1")->status, 200);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 1);
+    ck_assert_uint_eq(connections_made(), 1);
+    origin_stop(o);
 }
 END_TEST
 
@@ -786,6 +837,7 @@ Suite *suite_transfer(void)
     tcase_add_test(tc, a_pin_of_ipv6_leads_there);
     tcase_add_test(tc, the_guard_judges_a_pinned_address);
     tcase_add_test(tc, connections_are_used_again);
+    tcase_add_test(tc, connections_that_their_hosts_closed_while_unused_are_closed_soon);
     tcase_add_test(tc, the_last_of_an_origin_keeps_its_connection_where_there_is_room);
     tcase_add_test(tc, the_last_of_an_origin_closes_its_connection_in_a_crowd);
     tcase_add_test(tc, the_number_of_a_connection_that_never_came_is_fit_for_another);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -30,7 +31,8 @@ void engine_collect(struct engine *e)
 
     while ((message = curl_multi_info_read(e->multi, &left))) {
         CURLcode result = message->data.result; /* the message's life ends with the transfer */
-        transfer_ended(message->easy_handle, result);
+        if (!reaper_took(e, message->easy_handle))
+            transfer_ended(message->easy_handle, result);
     }
 }
 
@@ -126,13 +128,35 @@ static enum engine_socket socket_state(const struct engine *e, int fd)
     return (size_t)fd < e->sockets_size ? e->sockets[fd] : SOCKET_UNKNOWN;
 }
 
+static bool is_connected(enum engine_socket state)
+{
+    return state == SOCKET_CONNECTED || state == SOCKET_ENDED;
+}
+
+/* Of a connection that waits for its next transfer, or whose transfer is paused. */
+static void on_unused(void *arg, int fd, uint32_t events)
+{
+    struct engine *e = arg;
+    bool ended = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+
+    /* What was said is not read here, and would be reported again and again. */
+    if (loop_watch(fd, ended ? 0 : EPOLLRDHUP, on_unused, e) < 0)
+        loop_unwatch(fd);
+    if (ended && socket_state(e, fd) == SOCKET_CONNECTED) {
+        e->sockets[fd] = SOCKET_ENDED;
+        reaper_note(e);
+    }
+}
+
 /* Who is connected has something to read, sooner or later; who connects, never. */
 static void note_connected(struct engine *e, int fd)
 {
-    if (socket_state(e, fd) != SOCKET_ADOPTED)
-        return;
-    e->sockets[fd] = SOCKET_CONNECTED;
-    e->connections++;
+    enum engine_socket state = socket_state(e, fd);
+
+    if (state == SOCKET_ADOPTED)
+        e->connections++;
+    if (state == SOCKET_ADOPTED || state == SOCKET_ENDED)
+        e->sockets[fd] = SOCKET_CONNECTED;
 }
 
 static void note_closed(struct engine *e, int fd)
@@ -141,12 +165,26 @@ static void note_closed(struct engine *e, int fd)
 
     if (state != SOCKET_UNKNOWN)
         e->sockets[fd] = SOCKET_UNKNOWN;
-    if (state == SOCKET_CONNECTED)
+    if (is_connected(state))
         e->connections--;
 }
 
 /*
- * The watch of a connection that waits for its next transfer is left in place, as
+ * Whether a socket that may be closed already is a connection. Where the answer was there when it
+ * was first read for, libcurl 8 never has it watched for that. Only this thread makes sockets of
+ * these families, so it is nobody else's.
+ */
+static bool has_peer(int fd)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t length = sizeof peer;
+
+    return getpeername(fd, (struct sockaddr *)&peer, &length) == 0 &&
+           (peer.ss_family == AF_INET || peer.ss_family == AF_INET6);
+}
+
+/*
+ * A connection that waits for its next transfer is watched as before, which costs nothing, as
  * engine_close_socket will tell of its end. Others are closed without a word: libcurl's own (the
  * resolver's), and by libcurl 7.88 those that never were connected. When it says that they need not
  * be watched, they are closed already: a watch that was left would be taken for one of the next
@@ -154,7 +192,8 @@ static void note_closed(struct engine *e, int fd)
  */
 static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
-    uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+    uint32_t events =
+        (what & CURL_POLL_IN ? EPOLLIN | EPOLLRDHUP : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
     struct engine *e = arg;
 
     (void)easy;
@@ -163,8 +202,11 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void
         note_connected(e, fd);
     if (what != CURL_POLL_REMOVE)
         return loop_watch(fd, events, on_ready, e) < 0 ? -1 : 0; /* -1: see engine.broken */
-    if (socket_state(e, fd) == SOCKET_CONNECTED) {
-        loop_unwatch(fd);
+    if (socket_state(e, fd) == SOCKET_ADOPTED && has_peer(fd))
+        note_connected(e, fd);
+    if (is_connected(socket_state(e, fd))) {
+        if (loop_watch(fd, EPOLLIN | EPOLLRDHUP, on_unused, e) < 0)
+            loop_unwatch(fd);
         return 0;
     }
     note_closed(e, fd);
@@ -336,6 +378,7 @@ struct engine *engine_new(const struct engine_options *options)
     list_init(&e->busy);
     e->timer.fire = on_timer;
     e->trim.fire = trim;
+    reaper_init(e);
     e->collect.run = collect;
     judge_version(e);
     if (!take_options(e, options)) {
@@ -357,6 +400,7 @@ struct engine *engine_free(struct engine *e)
     if (!e)
         return NULL;
     transfer_free_idle(e, 0);
+    reaper_end(e);
     curl_multi_cleanup(e->multi);
     curl_share_cleanup(e->share);
     free(e->sockets);

@@ -7,6 +7,7 @@
 #include "core/async/loop.h"
 #include "core/base/list.h"
 #include "core/fetch/engine.h"
+#include "core/fetch/reaper.h"
 
 #include <curl/curl.h>
 #include <stdbool.h>
@@ -23,6 +24,7 @@ struct engine {
     size_t idle_least;  /* since `trim` was set */
     struct timer trim;  /* of idle ones */
     struct timer timer; /* libcurl's */
+    struct reaper reaper;
     struct job collect;
     bool collecting; /* `collect` is queued */
     bool broken;     /* libcurl gave the handle up: it will not end its transfers by itself */
@@ -39,6 +41,7 @@ enum engine_socket {
     SOCKET_UNKNOWN,   /* none of those that were adopted */
     SOCKET_ADOPTED,   /* not seen connected yet: may be closed without a word */
     SOCKET_CONNECTED, /* will be closed by engine_close_socket */
+    SOCKET_ENDED,     /* so will this; its host closed it while libcurl did not ask for it */
 };
 
 /* -- engine.c ---------------------------------------------------------------------------------- */
