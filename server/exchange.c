@@ -180,7 +180,7 @@ bool exchange_body(struct exchange *x, struct bytes piece)
     struct problem problem;
     size_t limit = body_limit(x);
 
-    http_deadline_progress(&x->connection->deadline);
+    http_deadline_progress(&x->connection->deadline, piece.len);
     if (piece.len <= limit - x->body.len) {
         buffer_append(&x->body, piece.ptr, piece.len);
         if (!x->body.failed)

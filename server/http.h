@@ -32,7 +32,8 @@ struct http_options {
     unsigned header_timeout_ms; /* from the first moment of a connection, or from the first byte
                                    after an answer (seen up to as much too late), to the end of
                                    the request's head */
-    unsigned body_timeout_ms;   /* without a byte of the body */
+    unsigned body_timeout_ms;   /* in which the body comes slower than: */
+    unsigned body_min_rate;     /* bytes a second; 0: any byte will do */
     unsigned send_timeout_ms;   /* without the client taking a byte of an answer whose end is known:
                                    a whole one, or a stream after exchange_end() */
     unsigned idle_timeout_ms;   /* between requests */

@@ -110,9 +110,14 @@ void http_deadline_enter(struct http_deadline *d, enum http_phase phase)
     arm(d, phase == HTTP_IDLE ? idle_check_ms(d) : limit_ms(d));
 }
 
-void http_deadline_progress(struct http_deadline *d)
+void http_deadline_progress(struct http_deadline *d, size_t bytes)
 {
-    d->since_ns = loop_now_ns();
+    uint64_t now = loop_now_ns(), rate = d->options->body_min_rate;
+
+    if (now <= d->since_ns)
+        return;
+    uint64_t used = now - d->since_ns, given = rate ? bytes * NS_PER_SEC / rate : used;
+    d->since_ns += given < used ? given : used;
 }
 
 void http_deadline_clear(struct http_deadline *d)

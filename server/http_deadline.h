@@ -3,7 +3,7 @@
  * whole seconds: a client that sends a byte now and then holds a connection for ever.
  *
  *     HEAD     opened, or part of a head came      header_timeout_ms, however many bytes come
- *     BODY     head in, body coming                body_timeout_ms since the last byte
+ *     BODY     head in, body coming                body_timeout_ms, see http_deadline_progress()
  *     WORK     the application's turn              none
  *     SEND     the end of the answer is known      send_timeout_ms since the client took a byte
  *     IDLE     answered, kept alive                idle_timeout_ms; HEAD once a byte came
@@ -28,7 +28,7 @@ struct http_deadline {
     void (*expired)(struct http_deadline *deadline);
 
     enum http_phase phase; /* read only, as all below */
-    uint64_t since_ns;     /* when the phase, or its last progress, was */
+    uint64_t since_ns;     /* when the phase began, or would have with what progress gave back */
     uint64_t acked_bytes;  /* HTTP_SEND: what the client had taken when last asked */
     struct timer timer;
 };
@@ -40,8 +40,11 @@ struct http_deadline {
  */
 void http_deadline_enter(struct http_deadline *deadline, enum http_phase phase);
 
-/* A byte of the body came. */
-void http_deadline_progress(struct http_deadline *deadline);
+/*
+ * So many bytes of the body came. They give back as much of the time as body_min_rate takes for
+ * them, but never more than was used: who was quick may not be slow for it.
+ */
+void http_deadline_progress(struct http_deadline *deadline, size_t bytes);
 
 /* Ends the watch; call before the struct or the socket goes. */
 void http_deadline_clear(struct http_deadline *deadline);

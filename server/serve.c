@@ -26,6 +26,7 @@
 
 enum {
     BODY_TIMEOUT_MS = 30000,
+    BODY_MIN_RATE = 500,     /* bytes a second, as Apache's mod_reqtimeout has it */
     SEND_TIMEOUT_MS = 60000, /* without a byte taken of an answer whose end is known */
     IDLE_TIMEOUT_MS = 60000,
     STREAM_HIGH_WATER = 64 * 1024,
@@ -262,6 +263,7 @@ static bool build(struct daemon *d)
         .max_connections = (unsigned)c->max_connections,
         .header_timeout_ms = (unsigned)c->header_timeout_ms,
         .body_timeout_ms = BODY_TIMEOUT_MS,
+        .body_min_rate = BODY_MIN_RATE,
         .send_timeout_ms = SEND_TIMEOUT_MS,
         .idle_timeout_ms = IDLE_TIMEOUT_MS,
         .max_body_bytes = c->max_body_bytes,

@@ -2,6 +2,7 @@
 #include "core/async/loop.h"
 #include "core/base/buffer.h"
 #include "core/base/clock.h"
+#include "server/http_deadline.h"
 #include "server/http_head.h"
 #include "server/problem.h"
 #include "tests/check.h"
@@ -289,6 +290,74 @@ START_TEST(a_body_may_take_long_as_long_as_it_comes)
 }
 END_TEST
 
+START_TEST(a_body_that_drips_meets_its_deadline_although_it_comes)
+{
+    struct heard h = {0};
+
+    fix.options.body_timeout_ms = 200;
+    fix.options.body_min_rate = 1000;
+    start_server();
+    int fd = dial_server();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 50000\r\n\r\n");
+    for (int i = 0; i < 50000 && !readable_within(fd, 20); i++)
+        send(fd, "x", 1, MSG_NOSIGNAL);
+    hear_end(fd, &h);
+    ck_assert_int_eq(strncmp(h.text, "HTTP/1.1 408 ", 13), 0);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_body_that_is_quick_enough_may_take_longer_than_its_deadline)
+{
+    static char piece[2000];
+    struct heard h = {0};
+
+    memset(piece, 'x', sizeof piece);
+    fix.options.body_timeout_ms = 400;
+    fix.options.body_min_rate = 1000;
+    start_server();
+    int fd = dial_server();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 50000\r\n\r\n");
+    for (int i = 0; i < 25; i++) {
+        ck_assert(!readable_within(fd, 20));
+        say_bytes(fd, piece, sizeof piece);
+    }
+    hear(fd, &h, "HTTP/1.1 200 ");
+    close(fd);
+}
+END_TEST
+
+static void count_progress(void *arg)
+{
+    struct http_options options = {.body_min_rate = 500};
+    uint64_t now = loop_now_ns(), second = NS_PER_SEC;
+    struct http_deadline d = {.options = &options, .since_ns = now - 10 * second};
+
+    (void)arg;
+    http_deadline_progress(&d, 500);
+    ck_assert_uint_eq(d.since_ns, now - 9 * second);
+    http_deadline_progress(&d, 250);
+    ck_assert_uint_eq(d.since_ns, now - 9 * second + second / 2);
+    http_deadline_progress(&d, 0);
+    ck_assert_uint_eq(d.since_ns, now - 9 * second + second / 2);
+    http_deadline_progress(&d, 1 << 30); /* worth a month */
+    ck_assert_uint_eq(d.since_ns, now);
+    d.since_ns = now + second;
+    http_deadline_progress(&d, 500);
+    ck_assert_uint_eq(d.since_ns, now + second);
+    options.body_min_rate = 0;
+    d.since_ns = now - 10 * second;
+    http_deadline_progress(&d, 1);
+    ck_assert_uint_eq(d.since_ns, now);
+}
+
+START_TEST(bytes_of_a_body_give_back_the_time_that_they_may_take_and_no_more)
+{
+    start_server();
+    run_on_loop(count_progress, NULL);
+}
+END_TEST
+
 /* The last bytes and the end of the connection come together. */
 static void say_and_leave(const char *text)
 {
@@ -424,6 +493,9 @@ Suite *suite_http_limits(void)
     tcase_add_test(deadlines, an_idle_connection_outlives_the_header_deadline_but_not_its_own);
     tcase_add_test(deadlines, a_body_that_stops_coming_meets_its_deadline);
     tcase_add_test(deadlines, a_body_may_take_long_as_long_as_it_comes);
+    tcase_add_test(deadlines, a_body_that_drips_meets_its_deadline_although_it_comes);
+    tcase_add_test(deadlines, a_body_that_is_quick_enough_may_take_longer_than_its_deadline);
+    tcase_add_test(deadlines, bytes_of_a_body_give_back_the_time_that_they_may_take_and_no_more);
     tcase_add_test(deadlines, a_client_that_leaves_within_its_request_is_let_go_at_once);
     tcase_add_test(deadlines, a_client_that_does_not_take_its_answer_is_cut_off);
     tcase_add_test(deadlines,
