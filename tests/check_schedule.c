@@ -322,6 +322,45 @@ START_TEST(no_more_are_begun_than_the_window_has_room_for)
 }
 END_TEST
 
+struct resizing {
+    struct flow *flow;
+    size_t window;
+};
+
+static void resize_on_loop(void *arg)
+{
+    struct resizing *r = arg;
+
+    flow_set_window(r->flow, r->window);
+}
+
+static void resize(struct party *p, size_t window)
+{
+    on_loop(resize_on_loop, &(struct resizing){p->flow, window});
+    mock_turn();
+}
+
+START_TEST(a_window_may_become_smaller_and_larger)
+{
+    begin_with((struct schedule_options){.concurrency = 100, .per_origin = 100});
+    struct party *p = party(0, "a1 a2 a3 a4 a5 a6 a7");
+
+    p->options.window = 3;
+    run(p);
+    expect_begun("a1 a2 a3 ");
+    resize(p, 1);
+    end(p, 0);
+    end(p, 1);
+    expect_begun("");
+    end(p, 2);
+    expect_begun("a4 ");
+    resize(p, 3);
+    expect_begun("a5 a6 ");
+    end(p, 3);
+    expect_begun("a7 ");
+}
+END_TEST
+
 START_TEST(urls_that_wait_for_their_host_keep_no_turn_unused)
 {
     enum { HOSTS = 1500 };
@@ -372,6 +411,80 @@ static void flow_holds(struct party *p, ptrdiff_t change)
     on_loop(hold_on_loop, &(struct holding){p->flow, change});
     mock_turn();
 }
+
+/* -- room that somebody else decides about ------------------------------------------------------
+ */
+
+static size_t room_for; /* turns */
+
+static bool has_room(void *arg, size_t active, size_t held)
+{
+    ck_assert_ptr_eq(arg, &room_for);
+    ck_assert_uint_ge(active, 1);
+    return active + held < room_for;
+}
+
+static void look_again(void *arg)
+{
+    (void)arg;
+    schedule_look_again(schedule);
+}
+
+START_TEST(without_room_one_turn_after_the_other_is_given)
+{
+    begin_with((struct schedule_options){
+        .concurrency = 100, .per_origin = 9, .has_room = has_room, .has_room_arg = &room_for});
+    struct party *p = party(0, "a1 a2 b1");
+
+    room_for = 0;
+    run(p);
+    expect_begun("a1 ");
+    end(p, 0);
+    ck_assert_uint_eq(p->open, 1);
+    end(p, p->is_open[1] ? 1 : 2);
+    ck_assert_uint_eq(p->open, 1);
+    ck_assert_uint_eq(p->begun, 3);
+}
+END_TEST
+
+START_TEST(turns_go_on_when_there_is_room_again)
+{
+    begin_with((struct schedule_options){
+        .concurrency = 100, .per_origin = 9, .has_room = has_room, .has_room_arg = &room_for});
+    struct party *p = party(0, "a1 a2 a3 a4 a5");
+
+    room_for = 2;
+    run(p);
+    expect_begun("a1 a2 ");
+    room_for = 4;
+    mock_turn();
+    expect_begun("");
+    on_loop(look_again, NULL);
+    mock_turn();
+    expect_begun("a3 a4 ");
+}
+END_TEST
+
+START_TEST(what_bodies_and_results_hold_is_told)
+{
+    begin_with((struct schedule_options){
+        .concurrency = 100, .per_origin = 9, .has_room = has_room, .has_room_arg = &room_for});
+    struct party *p = party(0, "a1 a2 a3 a4 a5"), *other = party(1, "b1");
+
+    run(other);
+    expect_begun("b1 ");
+    flow_holds(other, 3);
+    on_loop(hold, &(ptrdiff_t){4});
+    ck_assert_uint_eq(schedule_held(schedule), 7);
+    room_for = 9;
+    run(p);
+    expect_begun("a1 ");
+    flow_holds(other, -3);
+    on_loop(hold, &(ptrdiff_t){-4});
+    mock_turn();
+    expect_begun("a2 a3 a4 a5 ");
+}
+END_TEST
 
 START_TEST(a_batch_that_holds_too_much_begins_no_more_and_keeps_nobody_else)
 {
@@ -1722,8 +1835,12 @@ Suite *suite_schedule(void)
     tcase_add_test(tcase, concurrency_bounds_all_origins_together);
     tcase_add_test(tcase, a_flow_may_want_less_of_an_origin_than_others_do);
     tcase_add_test(tcase, no_more_are_begun_than_the_window_has_room_for);
+    tcase_add_test(tcase, a_window_may_become_smaller_and_larger);
     tcase_add_test(tcase, urls_that_wait_for_their_host_keep_no_turn_unused);
     tcase_add_test(tcase, nobody_gets_a_turn_while_too_much_is_held);
+    tcase_add_test(tcase, without_room_one_turn_after_the_other_is_given);
+    tcase_add_test(tcase, turns_go_on_when_there_is_room_again);
+    tcase_add_test(tcase, what_bodies_and_results_hold_is_told);
     tcase_add_test(tcase, a_batch_that_holds_too_much_begins_no_more_and_keeps_nobody_else);
     tcase_add_test(tcase, what_holds_nothing_back_may_hold_whatever_it_likes);
     tcase_add_test(tcase, a_host_with_many_urls_keeps_no_other_from_its_turn);

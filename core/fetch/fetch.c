@@ -64,6 +64,8 @@ static bool make_queues(struct fetcher *f)
         .per_origin = o->per_origin,
         .delay_ms = o->delay_ms,
         .hold_bytes = o->hold_bytes,
+        .has_room = o->has_room,
+        .has_room_arg = o->has_room_arg,
     });
     if (f->schedule)
         f->flow = flow_new(f->schedule, &(struct flow_options){.per_origin = UINT_MAX});

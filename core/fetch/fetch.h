@@ -24,8 +24,10 @@ struct fetcher_options {
     unsigned connect_timeout_ms;
     unsigned low_speed_bytes, low_speed_ms; /* see struct engine_options */
     size_t hold_bytes; /* no fetch is started while the bodies that are held are more than this */
-    size_t max_page_bytes;   /* the largest that a fetch may ask for: as many as fit into hold_bytes
-                                may grow above LARGE_BODY_BYTES at a time */
+    size_t max_page_bytes; /* the largest that a fetch may ask for: as many as fit into hold_bytes
+                              may grow above LARGE_BODY_BYTES at a time */
+    bool (*has_room)(void *arg, size_t active, size_t held); /* see struct schedule_options */
+    void *has_room_arg;
     const char *user_agent;  /* of what is fetched on its own account (robots.txt); borrowed */
     const char *ca_file;     /* borrowed; NULL: the system's */
     const char *proxy;       /* borrowed; NULL: none */

@@ -219,6 +219,13 @@ future *flow_run(struct flow *f)
     return ended;
 }
 
+void flow_set_window(struct flow *f, size_t window)
+{
+    f->options.window = window;
+    flow_window_shrank(f);
+    flow_update(f);
+}
+
 void flow_ended(struct flow *f)
 {
     f->under_way--;
@@ -229,6 +236,7 @@ void flow_ended(struct flow *f)
 void flow_hold(struct flow *f, ptrdiff_t change)
 {
     f->held += (size_t)change; /* modulo 2^N: a negative change subtracts */
+    f->schedule->results += (size_t)change;
     flow_window_shrank(f);
     flow_update(f);
 }

@@ -57,12 +57,20 @@ struct schedule *schedule_free(struct schedule *s)
 
 /* -- who may have a turn ----------------------------------------------------------------------- */
 
+static bool has_room(const struct schedule *s)
+{
+    const struct schedule_options *o = &s->options;
+
+    return s->active == 0 || !o->has_room ||
+           o->has_room(o->has_room_arg, s->active, schedule_held(s));
+}
+
 /* Whether a newcomer may have a turn, which is the last to be kept from one. */
 static bool may_give(const struct schedule *s)
 {
     size_t most = s->options.hold_bytes;
 
-    return s->active < s->options.concurrency && s->held <= most + most / FRESH_PART;
+    return s->active < s->options.concurrency && s->held <= most + most / FRESH_PART && has_room(s);
 }
 
 static void count_given(struct schedule *s)
@@ -116,6 +124,16 @@ void schedule_hold(struct schedule *s, ptrdiff_t change)
     s->held += (size_t)change; /* modulo 2^N: a negative change subtracts */
     if (change < 0)
         schedule_wake(s);
+}
+
+void schedule_look_again(struct schedule *s)
+{
+    schedule_wake(s);
+}
+
+size_t schedule_held(const struct schedule *s)
+{
+    return s->held + s->results;
 }
 
 size_t schedule_active(const struct schedule *s)

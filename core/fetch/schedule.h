@@ -39,6 +39,13 @@ struct schedule_options {
     unsigned per_origin;  /* and at one origin */
     uint64_t delay_ms;    /* between two turns at an origin */
     size_t hold_bytes;    /* while more are held (schedule_hold()) only newcomers get turns */
+    /*
+     * Whether there is room for one turn more, beside `active` of them and `held` bytes that bodies
+     * and results hold (flow_hold()). It is asked before each, but for the only one: something
+     * always goes on. When it may say otherwise than it did, schedule_look_again(). NULL: there is.
+     */
+    bool (*has_room)(void *arg, size_t active, size_t held);
+    void *has_room_arg;
 };
 
 /* NULL when memory is exhausted. */
@@ -50,9 +57,13 @@ struct schedule *schedule_free(struct schedule *s);
 /* Accounts for memory that fetched bodies take (change > 0) or gave back (< 0). */
 void schedule_hold(struct schedule *s, ptrdiff_t change);
 
-/* Turns that are taken now, and tickets that wait. */
+/* There may be room for turns again. */
+void schedule_look_again(struct schedule *s);
+
+/* Turns that are taken now, tickets that wait, and bytes that bodies and results hold. */
 size_t schedule_active(const struct schedule *s);
 size_t schedule_waiting(const struct schedule *s);
+size_t schedule_held(const struct schedule *s);
 
 /* -- turns ------------------------------------------------------------------------------------- */
 
@@ -145,6 +156,9 @@ struct flow *flow_new(struct schedule *s, const struct flow_options *options);
  * those that were begun. Cancelling it is flow_close(). Once.
  */
 future *flow_run(struct flow *f);
+
+/* Has the flow have another window from now on; what is under way goes on. */
+void flow_set_window(struct flow *f, size_t window);
 
 /* One of those begun has ended. */
 void flow_ended(struct flow *f);

@@ -85,6 +85,7 @@ struct schedule {
     struct rotation flows;
     struct list all_flows;
     size_t active, waiting, held;
+    size_t results; /* bytes that flows hold */
     struct job give;
     struct timer give_later; /* in the next turn of the loop */
     uint64_t given_ns;       /* the turn of the loop... */
