@@ -566,6 +566,41 @@ START_TEST(a_worker_that_does_not_leak_stays)
 }
 END_TEST
 
+struct measuring {
+    size_t most, all;
+};
+
+static void measure_on_loop(void *arg)
+{
+    struct measuring *m = arg;
+
+    m->all = async_measure_workers(m->most);
+}
+
+START_TEST(a_worker_that_is_found_large_while_idle_is_replaced)
+{
+    enum { PIECE = 1 << 20, PIECES = 40 };
+    struct measuring m = {0};
+    uint64_t give_up = now_ms() + PATIENCE_MS;
+
+    configure(&(struct async_options){.workers = 1});
+    on_loop(measure_on_loop, &m);
+    ck_assert_uint_eq(m.all, 0); /* none was started yet */
+    for (int i = 0; i < PIECES; i++)
+        expect_ok(start_order(plain_order, LEAK, PIECE));
+    await_strength(1);
+    on_loop(measure_on_loop, &m);
+    ck_assert_uint_ge(m.all, (size_t)PIECES * PIECE);
+    ck_assert_int_eq(async_stats().workers_recycled, 0);
+    m.most = (size_t)PIECES * PIECE / 2;
+    while (async_stats().workers_recycled == 0 && now_ms() < give_up)
+        on_loop(measure_on_loop, &m);
+    ck_assert_int_ge(async_stats().workers_recycled, 1);
+    ck_assert_int_eq(async_stats().workers_lost, 0);
+    expect_echo();
+}
+END_TEST
+
 /* -- workers that do not start ----------------------------------------------------------------- */
 
 START_TEST(when_no_worker_can_start_calls_fail_after_a_few_tries)
@@ -780,6 +815,7 @@ Suite *suite_process_pool(void)
     tcase_add_test(aging, workers_are_replaced_after_so_many_tasks_and_no_call_is_lost);
     tcase_add_test(aging, one_worker_is_replaced_at_a_time_and_only_when_all_are_there);
     tcase_add_test(aging, a_worker_that_leaks_is_replaced);
+    tcase_add_test(aging, a_worker_that_is_found_large_while_idle_is_replaced);
     tcase_add_test(aging, a_worker_that_does_not_leak_stays);
     tcase_add_test(starting, when_no_worker_can_start_calls_fail_after_a_few_tries);
     tcase_add_test(starting, when_no_worker_can_be_replaced_the_others_go_on);

@@ -153,6 +153,24 @@ static void recycle(void)
     }
 }
 
+size_t async_measure_workers(size_t most)
+{
+    size_t all = 0;
+
+    if (!pool.workers.next) /* none was ever started */
+        return 0;
+    LIST_FOR (link, &pool.workers) {
+        struct worker *w = CONTAINER_OF(link, struct worker, link);
+        size_t resident = w->state == STARTING ? 0 : backend()->resident(&w->process);
+
+        w->worn |= most > 0 && resident > most && w->state != STARTING;
+        all += resident;
+    }
+    if (most > 0)
+        recycle();
+    return all;
+}
+
 /* -- what a worker says ------------------------------------------------------------------------ */
 
 static void become_idle(struct worker *w)

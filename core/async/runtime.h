@@ -85,6 +85,13 @@ struct async_stats {
 struct async_stats async_stats(void);
 
 /*
+ * Resident bytes of the workers, without what they share with this process. Those that are idle
+ * with more than `most` of them (0: any number) are replaced, one after the other, and busy ones
+ * when they are idle again. Loop thread; some 10 us for each worker.
+ */
+size_t async_measure_workers(size_t most);
+
+/*
  * Called first in main(): true in a process that the runtime spawned as a worker, which then does
  * nothing but `return async_worker_main();`. In a program that does not ask, workers end with a
  * message on standard error as soon as they come to start a runtime, and tasks for processes fail

@@ -10,3 +10,8 @@ void heap_configure(void)
     mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
     mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD);
 }
+
+void heap_trim(void)
+{
+    malloc_trim(0);
+}

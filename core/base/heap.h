@@ -13,4 +13,10 @@
  */
 void heap_configure(void);
 
+/*
+ * Gives freed memory back, also what lies between blocks that are in use. Takes the longer the more
+ * there is, about 0.1 ms for a MiB, and nobody else can allocate meanwhile. Any thread.
+ */
+void heap_trim(void);
+
 #endif
