@@ -127,12 +127,22 @@ static future *intake(struct batch *b)
 
 /* -- batch ------------------------------------------------------------------------------------- */
 
+/* The flow is closed at once: until the scope's tasks are cancelled, which comes later, it would
+ * begin one URL after the other in vain. */
+static void cancel(struct batch *b)
+{
+    if (b->flow)
+        flow_close(b->flow);
+    if (b->scope)
+        scope_cancel(b->scope, -ECANCELED);
+}
+
 static void client_gone(void *arg)
 {
     struct batch *b = arg;
 
     b->client_gone = true;
-    scope_cancel(b->scope, -ECANCELED);
+    cancel(b);
 }
 
 /* What is said of a URL whose item was cancelled before it had a record. */
@@ -449,7 +459,6 @@ void batches_shut_down(struct batches *all)
     LIST_FOR (link, &all->running) {
         struct batch *b = CONTAINER_OF(link, struct batch, link);
         b->shut_down = true;
-        if (b->scope)
-            scope_cancel(b->scope, -ECANCELED);
+        cancel(b);
     }
 }
