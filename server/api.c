@@ -2,6 +2,7 @@
 
 #include "server/access_log.h"
 #include "server/hosts.h"
+#include "server/memory.h"
 #include "server/metrics.h"
 #include "server/openapi.h"
 #include "server/problem.h"
@@ -84,7 +85,8 @@ static bool accepts_batches(const struct api *api, struct exchange *x, struct pr
         return false;
     }
     return account_of(api, x, &account, ret_problem) &&
-           quota_allows_batch(api->batches, account, ret_problem);
+           quota_allows_batch(api->batches, account, ret_problem) &&
+           memory_admits(api->batches->memory, ret_problem);
 }
 
 static void scrape(struct api *api, struct exchange *x)

@@ -184,6 +184,31 @@ static size_t window_of(const struct batch *b)
     return window < b->urls.count ? window : b->urls.count;
 }
 
+/* Its part of what all may have under way. */
+static size_t shared_window(const struct batch *b, uint64_t most)
+{
+    size_t window = window_of(b);
+
+    return window < most ? window : (size_t)most;
+}
+
+void batches_share(struct batches *all)
+{
+    size_t count = 0;
+
+    LIST_FOR (link, &all->running)
+        count++;
+    uint64_t window = memory_window(all->memory, count);
+    if (window == all->window)
+        return;
+    all->window = window;
+    LIST_FOR (link, &all->running) {
+        const struct batch *b = CONTAINER_OF(link, struct batch, link);
+        if (b->flow)
+            flow_set_window(b->flow, shared_window(b, window));
+    }
+}
+
 /* URLs that wait at their hosts do not count for the window. */
 static size_t most_under_way(const struct batch *b)
 {
@@ -212,7 +237,7 @@ static struct flow *new_flow(struct batch *b)
         .per_origin = (unsigned)b->options.per_host,
         .delay_ms = b->options.host_delay_ms,
         .plan = &b->plan,
-        .window = window_of(b),
+        .window = shared_window(b, b->all->window),
         .hold_bytes = HELD_RECORDS_BYTES,
         .url = url_at,
         .begin = item_begin,
@@ -354,8 +379,59 @@ static void log_end(const struct batch *b)
              log_ms("elapsed_ms", (clock_now_ns() - b->started_ns) / 1000));
 }
 
+/* -- memory ------------------------------------------------------------------------------------ */
+
+/* What each batch takes beside its list: what waits to be sent, the connection. URLs under way are
+ * measured. */
+enum { BATCH_BYTES = 128 << 10 };
+
+/*
+ * Before the body is read: it may be copied (JSON), and its list is mostly shorter than that. Else
+ * the client has its answer.
+ */
+static bool reserve_reading(struct batch *b)
+{
+    struct problem problem;
+
+    exchange_take_share(b->x, &b->share);
+    if (memory_reserve(b->all->memory, &b->share, 2 * b->share.filled + BATCH_BYTES))
+        return true;
+    memory_refuse(b->all->memory, &problem);
+    refuse(b->x, &problem);
+    return false;
+}
+
+/* What the list has come to, with what was made of it. */
+static uint64_t list_bytes(const struct batch *b)
+{
+    size_t count = b->urls.count;
+    size_t each = sizeof *b->urls.entries + sizeof *b->plan.next +
+                  (b->twins.next ? sizeof *b->twins.next : 0);
+
+    return b->urls.storage.len + count * each + count / 4 +
+           b->plan.group_count * sizeof *b->plan.groups;
+}
+
+/* Behind that. False, and the client has its answer, when it has become too much. */
+static bool reserve_list(struct batch *b)
+{
+    uint64_t list = list_bytes(b);
+    struct problem problem;
+
+    if (memory_reserve(b->all->memory, &b->share, list + BATCH_BYTES)) {
+        memory_fill(&b->share, list);
+        return true;
+    }
+    memory_refuse(b->all->memory, &problem);
+    refuse(b->x, &problem);
+    return false;
+}
+
+/* -- the task ---------------------------------------------------------------------------------- */
+
 static void batch_free(struct batch *b)
 {
+    memory_release(&b->share);
     account_unref(b->account);
     twins_free(&b->twins);
     plan_free(&b->plan);
@@ -393,7 +469,7 @@ static int batch_step(task *t, void *frame)
         refuse(b->x, future_value(s->read));
         return TASK_FINISHED;
     }
-    if (!is_within_quota(b) || !begin(b))
+    if (!is_within_quota(b) || !reserve_list(b) || !begin(b))
         return TASK_FINISHED;
     AWAIT(t, s->fed, feed(b));
     AWAIT(t, s->ended, scope_close(b->scope));
@@ -441,6 +517,10 @@ void batch_start(struct batches *all, struct exchange *x, struct account *accoun
     if (!quota_allows_batch(all, account, &problem) ||
         options_from_query(&b->options, all->config, exchange_query(x), &problem) < 0) {
         refuse(x, &problem);
+        batch_free(b);
+        return;
+    }
+    if (!reserve_reading(b)) {
         batch_free(b);
         return;
     }

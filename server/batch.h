@@ -16,13 +16,17 @@
 #include "server/config.h"
 #include "server/http.h"
 
+struct memory;
+
 /* What all batches share. */
 struct batches {
     const struct config *config;
+    struct memory *memory;
     struct fetcher *fetcher;
     struct scope *scope; /* batches are its tasks */
     struct list running; /* struct batch */
     uint64_t started;    /* so many so far */
+    uint64_t window;     /* of URLs that one may have under way: batches_share() */
 };
 
 /*
@@ -30,6 +34,9 @@ struct batches {
  * It counts for `account` (NULL: for nobody) until it has ended.
  */
 void batch_start(struct batches *all, struct exchange *x, struct account *account);
+
+/* Divides what may be under way among those that run. To be called now and then, and first. */
+void batches_share(struct batches *all);
 
 /* Gives back what is under way: items that have no record yet get one that says so. */
 void batches_shut_down(struct batches *all);

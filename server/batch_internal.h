@@ -4,6 +4,7 @@
 
 #include "server/batch.h"
 #include "server/intake.h"
+#include "server/memory.h"
 #include "server/options.h"
 #include "server/stream.h"
 #include "server/trace.h"
@@ -14,6 +15,7 @@ struct batch {
     struct list link;        /* in all->running */
     struct account *account; /* a reference; NULL: nobody's */
     struct exchange *x;      /* until the answer begins */
+    struct memory_share share;
     struct batch_options options;
     struct fetch_options fetch;
     struct robots_policy robots;

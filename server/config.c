@@ -1,4 +1,5 @@
 #include "server/config_internal.h"
+#include "server/memory.h"
 #include "server/problem.h"
 #include "server/version.h"
 
@@ -88,6 +89,9 @@ static const struct option_spec options[] = {
     NUMBER("max-connections", max_connections, 16, 65536, "4096",
            "connections of clients; shortly before, those without a request are closed, the "
            "oldest first"),
+    SPECIAL("max-memory", "SIZE", VALUE_MEMORY, max_memory, "auto",
+            "ceiling of daemon and workers, such as 512M or 2G; near it new batches are answered "
+            "503; 0: none; auto: 7/8 of the control group's limit, if it has one"),
     NUMBER("header-timeout-ms", header_timeout_ms, 1, HOUR_MS, "10000",
            "time that a client has to send its request head"),
     NUMBER("drain-delay-ms", drain_delay_ms, 0, HOUR_MS, "0",
@@ -362,6 +366,21 @@ static int refuse_exposure(const struct config *config, const char *source, char
                          source);
 }
 
+/* 0, or -EINVAL where the ceiling cannot hold what there is without any batch. */
+static int refuse_ceiling(const struct config *config, char *message)
+{
+    uint64_t least = memory_least(config->workers, config->max_page_bytes);
+
+    if (config->max_memory == 0 || config->max_memory >= least) /* MEMORY_AUTO is */
+        return 0;
+    return config_refuse(message,
+                         "skimd: --max-memory: %llu bytes cannot hold the daemon, %llu workers and "
+                         "a page of --max-page-bytes for each: %lluM is the least; fewer --workers "
+                         "need less",
+                         (unsigned long long)config->max_memory,
+                         (unsigned long long)config->workers, (unsigned long long)(least >> 20));
+}
+
 int config_replace_listen(struct config *config, const struct sockaddr_storage *address,
                           socklen_t len, char message[static CONFIG_MESSAGE_SIZE])
 {
@@ -392,6 +411,8 @@ int config_parse(struct config *ret, int argc, char **argv, char **envp,
                               config.tls_cert ? "--tls-key" : "--tls-cert");
     if (error == 0 && (config.action == CONFIG_RUN || config.action == CONFIG_CHECK))
         error = refuse_exposure(&config, "--listen", message);
+    if (error == 0 && (config.action == CONFIG_RUN || config.action == CONFIG_CHECK))
+        error = refuse_ceiling(&config, message);
     if (error < 0) {
         config_free(&config);
         return error;

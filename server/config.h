@@ -22,6 +22,9 @@
 
 enum { CONFIG_MESSAGE_SIZE = 512, CONFIG_USER_AGENT_MAX = 255 };
 
+/* The ceiling of memory is that of the control group: memory_watch.h. */
+#define MEMORY_AUTO UINT64_MAX
+
 enum config_action {
     CONFIG_RUN,
     CONFIG_CHECK,
@@ -77,6 +80,7 @@ struct config {
     uint64_t max_body_bytes;
     uint64_t max_batches;
     uint64_t max_connections;
+    uint64_t max_memory;     /* of the daemon and its workers; 0: any; MEMORY_AUTO */
     uint64_t drain_delay_ms; /* from SIGTERM to the drain */
     uint64_t grace_ms;
     uint64_t slow_callback_ms; /* 0: never warned of */
@@ -135,5 +139,8 @@ bool config_user_agent_valid(struct bytes text);
 
 /* Reads a decimal number: digits only, no sign, no space. False when it is none or above 2^64-1. */
 bool config_number(struct bytes text, uint64_t *ret);
+
+/* The same with K, M, G or T behind it, of either case: powers of 1024. */
+bool config_size(struct bytes text, uint64_t *ret);
 
 #endif

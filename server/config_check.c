@@ -68,6 +68,15 @@ static void write_number(struct buffer *out, const struct config *config,
     buffer_printf(out, "%s = %llu\n", option->name, (unsigned long long)number);
 }
 
+static void write_memory(struct buffer *out, const struct config *config,
+                         const struct option_spec *option)
+{
+    if (config->max_memory == MEMORY_AUTO)
+        write_line(out, option->name, "auto");
+    else
+        write_number(out, config, option);
+}
+
 static void write_choice(struct buffer *out, const struct config *config,
                          const struct option_spec *option)
 {
@@ -167,6 +176,9 @@ static void write_option(struct buffer *out, const struct config *config,
     switch (option->kind) {
     case VALUE_NUMBER:
         write_number(out, config, option);
+        break;
+    case VALUE_MEMORY:
+        write_memory(out, config, option);
         break;
     case VALUE_CHOICE:
         write_choice(out, config, option);

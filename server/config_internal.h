@@ -10,6 +10,7 @@
 
 enum value_kind {
     VALUE_NUMBER,  /* uint64_t, from minimum to maximum */
+    VALUE_MEMORY,  /* uint64_t: a size, or MEMORY_AUTO */
     VALUE_CHOICE,  /* an enum: the place of the word in `choices` */
     VALUE_FLAG,    /* bool; takes no value on the command line */
     VALUE_SWITCH,  /* bool; takes one */

@@ -5,6 +5,7 @@
 #include "server/problem.h"
 #include "server/token.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,6 +46,25 @@ bool config_number(struct bytes text, uint64_t *ret)
     return true;
 }
 
+bool config_size(struct bytes text, uint64_t *ret)
+{
+    static const char units[] = "KMGT";
+    const char *unit =
+        text.len > 0 ? strchr(units, toupper((unsigned char)text.ptr[text.len - 1])) : NULL;
+    uint64_t number;
+
+    if (unit && *unit)
+        text.len--;
+    else
+        unit = NULL;
+    if (!config_number(text, &number))
+        return false;
+    if (unit && __builtin_mul_overflow(number, (uint64_t)1024 << 10 * (unit - units), &number))
+        return false;
+    *ret = number;
+    return true;
+}
+
 bool config_user_agent_valid(struct bytes text)
 {
     if (text.len == 0 || text.len > CONFIG_USER_AGENT_MAX || bytes_trim(text).len != text.len)
@@ -70,6 +90,15 @@ static int set_number(struct config *config, const struct setting *s)
         return refuse_value(s, right);
     }
     memcpy((char *)config + option->offset, &number, sizeof number);
+    return 0;
+}
+
+static int set_memory(struct config *config, const struct setting *s)
+{
+    if (bytes_equal_nocase(s->value, BYTES("auto")))
+        config->max_memory = MEMORY_AUTO;
+    else if (!config_size(s->value, &config->max_memory) || config->max_memory == MEMORY_AUTO)
+        return refuse_value(s, "a size, such as 536870912, 512M or 2G, or 0 or auto");
     return 0;
 }
 
@@ -280,6 +309,8 @@ int config_set_value(struct config *config, const struct setting *s)
     switch (s->option->kind) {
     case VALUE_NUMBER:
         return set_number(config, s);
+    case VALUE_MEMORY:
+        return set_memory(config, s);
     case VALUE_CHOICE:
         return set_choice(config, s);
     case VALUE_FLAG:

@@ -29,6 +29,7 @@ static void release(struct exchange *x)
     fail_room(x);
     http_outbox_free(&x->outbox);
     buffer_free(&x->body);
+    memory_release(&x->share);
     free(x);
 }
 
@@ -117,8 +118,15 @@ void exchange_completed(struct exchange *x, bool sent)
 
 /* -- the request ------------------------------------------------------------------------------- */
 
-/* A body that means nothing: small, as everyone may send one, and it waits in memory. */
-enum { UNREAD_BODY_MOST = 64 << 10 };
+enum {
+    /* A body that means nothing: small, as everyone may send one, and it waits in memory. */
+    UNREAD_BODY_MOST = 64 << 10,
+    /*
+     * So much is allocated at once for a body of known length. What of it does not come takes
+     * address space alone, and what is larger grows without being copied (mremap).
+     */
+    BODY_AT_ONCE = 4 << 20,
+};
 
 /* How large the body may be. Only those of POST are read by anybody. */
 static size_t body_limit(const struct exchange *x)
@@ -126,6 +134,26 @@ static size_t body_limit(const struct exchange *x)
     size_t most = x->server->options.max_body_bytes;
 
     return strcmp(x->method, "POST") == 0 || most < UNREAD_BODY_MOST ? most : UNREAD_BODY_MOST;
+}
+
+/* What a body of so many bytes needs. */
+static uint64_t memory_for(const struct exchange *x, uint64_t bytes)
+{
+    return bytes * (1 + x->server->options.memory_beside);
+}
+
+/* Reserves what was announced. False: there is no memory for that now. */
+static bool announce_body(struct exchange *x, const struct http_head *head,
+                          struct problem *ret_problem)
+{
+    struct memory *memory = x->server->options.memory;
+
+    x->announced_bytes = head->content_length;
+    if (!http_head_has_body(head) ||
+        memory_reserve_claim(memory, &x->share, memory_for(x, head->content_length)))
+        return true;
+    memory_refuse(memory, ret_problem);
+    return false;
 }
 
 /* Asks the rules of HTTP, the application and the limits, in this order. */
@@ -149,7 +177,7 @@ static bool is_acceptable(struct exchange *x, struct bytes method, const struct 
                     body_limit(x));
         return false;
     }
-    return true;
+    return announce_body(x, head, ret_problem);
 }
 
 bool exchange_begin(struct exchange *x, struct bytes method, const struct http_head *head,
@@ -175,21 +203,42 @@ bool exchange_begin(struct exchange *x, struct bytes method, const struct http_h
     return false;
 }
 
+/* Whether the body may be `bytes` large: the rest of what was announced, or of the next step. */
+static bool may_take(struct exchange *x, size_t bytes, struct problem *ret_problem)
+{
+    struct memory *memory = x->server->options.memory;
+
+    if (bytes <= x->share.reserved ||
+        memory_reserve_claim(memory, &x->share, memory_for(x, bytes + MEMORY_STEP)))
+        return true;
+    memory_refuse(memory, ret_problem);
+    return false;
+}
+
+static bool take(struct exchange *x, struct bytes piece, struct problem *ret_problem)
+{
+    if (x->body.capacity == 0 && x->announced_bytes > piece.len)
+        buffer_reserve(&x->body,
+                       x->announced_bytes < BODY_AT_ONCE ? x->announced_bytes : BODY_AT_ONCE);
+    buffer_append(&x->body, piece.ptr, piece.len);
+    memory_fill(&x->share, x->body.len);
+    if (!x->body.failed)
+        return true;
+    problem_set(ret_problem, PROBLEM_OUT_OF_MEMORY, NULL, "There is no memory for the body.");
+    return false;
+}
+
 bool exchange_body(struct exchange *x, struct bytes piece)
 {
     struct problem problem;
     size_t limit = body_limit(x);
 
     http_deadline_progress(&x->connection->deadline, piece.len);
-    if (piece.len <= limit - x->body.len) {
-        buffer_append(&x->body, piece.ptr, piece.len);
-        if (!x->body.failed)
-            return true;
-        problem_set(&problem, PROBLEM_OUT_OF_MEMORY, NULL, "There is no memory for the body.");
-    } else {
+    if (piece.len > limit - x->body.len)
         problem_set(&problem, PROBLEM_BODY_TOO_LARGE, NULL, "The body is larger than %zu bytes.",
                     limit);
-    }
+    else if (may_take(x, x->body.len + piece.len, &problem) && take(x, piece, &problem))
+        return true;
     connection_refuse(x->connection, &problem);
     x->connection->lingers = true;
     return false;
@@ -240,6 +289,11 @@ struct buffer exchange_take_body(struct exchange *x)
 
     x->body = (struct buffer){0};
     return body;
+}
+
+void exchange_take_share(struct exchange *x, struct memory_share *ret)
+{
+    memory_move(&x->share, ret);
 }
 
 /* -- whole answers ----------------------------------------------------------------------------- */

@@ -17,6 +17,8 @@
 
 struct http_server;
 struct exchange; /* one request and its answer */
+struct memory;
+struct memory_share;
 struct problem;
 struct tls_identity;
 
@@ -40,6 +42,10 @@ struct http_options {
     size_t max_body_bytes;      /* of a POST; more: 413 and close. Others: 64 KiB */
     size_t stream_high_water;   /* bytes of a stream that may wait to be sent before
                                    exchange_room() holds */
+    struct memory *memory;      /* where bodies are reserved before they are taken: 503 when they
+                                   do not fit; borrowed; NULL: they always do */
+    unsigned memory_beside;     /* for each byte of a body so many more, which the application will
+                                   take to read it */
 };
 
 struct http_field {
@@ -146,6 +152,8 @@ void exchange_set_tag(struct exchange *x, uint64_t tag);
 uint64_t exchange_tag(const struct exchange *x);
 /* Hands the body over to the caller (buffer_free). */
 struct buffer exchange_take_body(struct exchange *x);
+/* And the memory that was reserved for it (memory_release). */
+void exchange_take_share(struct exchange *x, struct memory_share *ret);
 
 /* -- the answer: exactly one of the two -------------------------------------------------------- */
 

@@ -10,14 +10,16 @@ enum { SPARE_PART = 16 }; /* of the connections, for those that come while other
 
 void connection_refuse(struct connection *c, const struct problem *problem)
 {
-    struct buffer head = {0}, body = {0};
+    struct buffer head = {0}, retry_after = {0}, body = {0};
 
     problem_write(&body, problem);
+    if (problem->retry_after_s > 0)
+        buffer_printf(&retry_after, "Retry-After: %u\r\n", problem->retry_after_s);
     buffer_printf(&head,
                   "HTTP/1.1 %d %s\r\nContent-Type: " PROBLEM_CONTENT_TYPE "\r\n"
                   "X-Content-Type-Options: nosniff\r\nConnection: close\r\n"
-                  "Content-Length: %zu\r\n\r\n",
-                  problem->status, problem->title, body.len);
+                  "%.*sContent-Length: %zu\r\n\r\n",
+                  problem->status, problem->title, (int)retry_after.len, retry_after.ptr, body.len);
     buffer_append(&head, body.ptr, body.len);
     if (!head.failed && !body.failed && c->tls)
         tls_send(c->tls, buffer_bytes(&head));
@@ -25,6 +27,7 @@ void connection_refuse(struct connection *c, const struct problem *problem)
         (void)!send(c->fd, head.ptr, head.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     c->refused = problem->status;
     buffer_free(&head);
+    buffer_free(&retry_after);
     buffer_free(&body);
 }
 

@@ -22,6 +22,7 @@
 #include "server/http_linger.h"
 #include "server/http_listen.h"
 #include "server/http_outbox.h"
+#include "server/memory.h"
 #include "server/trace.h"
 
 struct MHD_Connection;
@@ -139,6 +140,8 @@ struct exchange {
     char method[EXCHANGE_METHOD_SIZE];
     struct bytes path, query; /* of `target` */
     struct buffer body;
+    struct memory_share share; /* of options.memory, for the body */
+    uint64_t announced_bytes;  /* the Content-Length; 0: none */
     size_t target_len;
     char target[];
 };

@@ -176,6 +176,16 @@
       "How late a timer comes that is set ten times a second.")                                    \
     X(COUNTER, loop_stalls, "skimd_event_loop_stalls_total",                                       \
       "Times that something kept the event loop for longer than --slow-callback-ms.")              \
+    X(GAUGE, memory_limit_bytes, "skimd_memory_limit_bytes",                                       \
+      "Ceiling of daemon and parser processes (--max-memory); 0: none.")                           \
+    X(GAUGE, memory_taken_bytes, "skimd_memory_taken_bytes",                                       \
+      "What is held against the ceiling: resident, reserved, kept for pages under way.")           \
+    X(GAUGE, memory_reserved_bytes, "skimd_memory_reserved_bytes",                                 \
+      "Of it what requests and batches have reserved.")                                            \
+    X(COUNTER, memory_refusals, "skimd_memory_refused_requests_total",                             \
+      "Requests answered 503 as memory was short.")                                                \
+    X(GAUGE, worker_resident_bytes, "skimd_workers_resident_memory_bytes",                         \
+      "Resident memory of the parser processes, without what they share.")                         \
     X(COUNTER, cpu_us, "process_cpu_seconds_total",                                                \
       "User and system CPU time, that of parser processes not included.")                          \
     X(GAUGE, open_fds, "process_open_fds", "Open file descriptors.")                               \

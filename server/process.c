@@ -56,3 +56,11 @@ struct process_stats process_stats(void)
     read_memory(&stats);
     return stats;
 }
+
+uint64_t process_resident_bytes(void)
+{
+    struct process_stats stats = {0};
+
+    read_memory(&stats);
+    return stats.resident_bytes;
+}

@@ -16,4 +16,7 @@ struct process_stats {
 
 struct process_stats process_stats(void);
 
+/* Resident memory alone. */
+uint64_t process_resident_bytes(void);
+
 #endif

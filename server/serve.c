@@ -10,6 +10,7 @@
 #include "server/endpoint.h"
 #include "server/http.h"
 #include "server/log.h"
+#include "server/memory_watch.h"
 #include "server/renewal.h"
 #include "server/report.h"
 #include "server/version.h"
@@ -30,8 +31,6 @@ enum {
     SEND_TIMEOUT_MS = 60000, /* without a byte taken of an answer whose end is known */
     IDLE_TIMEOUT_MS = 60000,
     STREAM_HIGH_WATER = 64 * 1024,
-    HOLD_BYTES =
-        128 << 20, /* bodies in memory before no more fetches start; those under way go on */
     DESCRIPTORS_BESIDE = 64, /* of what is neither a client nor a fetch nor a worker */
     END_MS = 5000,           /* for what comes behind the grace: workers and connections closed */
     FLUSH_MS = 2000, /* the last part of the grace: for clients to read what is given back */
@@ -43,6 +42,9 @@ struct daemon {
     int listen_fd; /* handed over; 0: none */
     struct notifier *notifier;
     struct guard *guard;
+    struct memory memory;
+    const char *ceiling_source;
+    struct memory_watch memory_watch;
     struct batches batches;
     struct api api;
     struct http_server *http;
@@ -176,7 +178,9 @@ static struct fetcher *new_fetcher(struct daemon *d)
             .connect_timeout_ms = (unsigned)c->connect_timeout_ms,
             .low_speed_bytes = (unsigned)c->low_speed_bytes,
             .low_speed_ms = (unsigned)c->low_speed_ms,
-            .hold_bytes = HOLD_BYTES,
+            .hold_bytes = memory_hold_bytes(&d->memory),
+            .has_room = d->memory.ceiling > 0 ? memory_allows_fetch : NULL,
+            .has_room_arg = &d->memory,
             .max_page_bytes = c->max_page_bytes,
             .user_agent = c->user_agent,
             .ca_file = c->ca_file,
@@ -214,6 +218,33 @@ static void tell_few_descriptors(const struct config *c)
             log_unsigned("limit", limit.rlim_cur), log_unsigned("may_be_needed", wanted));
 }
 
+static void set_ceiling(struct daemon *d)
+{
+    const struct config *c = d->config;
+    uint64_t ceiling =
+        memory_ceiling(c->max_memory, c->workers, c->max_page_bytes, &d->ceiling_source);
+
+    memory_init(&d->memory, &(struct memory_options){
+                                .ceiling = ceiling,
+                                .workers = c->workers,
+                                .max_page_bytes = c->max_page_bytes,
+                            });
+}
+
+static void tell_ceiling(const struct daemon *d)
+{
+    uint64_t least = memory_least(d->config->workers, d->config->max_page_bytes);
+
+    if (d->memory.ceiling > 0 && d->memory.ceiling < least)
+        log_warn("the control group has little memory for these --workers",
+                 log_unsigned("workers", d->config->workers), log_unsigned("needed", least));
+    if (d->memory.ceiling > 0)
+        log_info(
+            "memory has a ceiling", log_unsigned("bytes", d->memory.ceiling),
+            log_text("from", d->ceiling_source),
+            log_unsigned("largest_body", memory_body_limit(&d->memory, d->config->max_body_bytes)));
+}
+
 static void tell_ready(struct daemon *d)
 {
     char status[NOTIFY_SIZE / 2];
@@ -246,6 +277,7 @@ static bool build(struct daemon *d)
         log_error("the address guard cannot be made", log_errno(rc));
         return false;
     }
+    set_ceiling(d);
     d->batches.fetcher = new_fetcher(d);
     if (!d->batches.fetcher)
         return false;
@@ -266,8 +298,10 @@ static bool build(struct daemon *d)
         .body_min_rate = BODY_MIN_RATE,
         .send_timeout_ms = SEND_TIMEOUT_MS,
         .idle_timeout_ms = IDLE_TIMEOUT_MS,
-        .max_body_bytes = c->max_body_bytes,
+        .max_body_bytes = memory_body_limit(&d->memory, c->max_body_bytes),
         .stream_high_water = STREAM_HIGH_WATER,
+        .memory = &d->memory,
+        .memory_beside = 1,
     };
     struct http_application application = api_application(&d->api);
     rc = http_start(&http, &application, &d->http, &message);
@@ -287,6 +321,8 @@ static bool build(struct daemon *d)
     }
     d->watch.http = d->http;
     watch_start(&d->watch);
+    memory_watch_start(&d->memory_watch);
+    tell_ceiling(d);
     tell_ready(d);
     tell_few_descriptors(c);
     report_slow_callbacks();
@@ -310,6 +346,7 @@ static int serve_step(task *t, void *frame)
     AWAIT(t, d->idle, drained(d));
     timer_clear(&d->grace);
     watch_stop(&d->watch);
+    memory_watch_stop(&d->memory_watch);
     d->renewal = renewal_close(d->renewal);
     d->http = http_stop(d->http);
     AWAIT(t, d->ended, scope_close(d->batches.scope));
@@ -324,6 +361,7 @@ static void serve_drop(void *frame)
 
     timer_clear(&d->grace);
     watch_stop(&d->watch);
+    memory_watch_stop(&d->memory_watch);
     notify_close(d->notifier);
     renewal_close(d->renewal);
     http_stop(d->http);
@@ -358,7 +396,9 @@ future *serve(const struct config *config, struct access *access,
     d->notifier = notifier;
     d->signals = -1;
     d->grace.fire = out_of_patience;
+    d->memory_watch = (struct memory_watch){.memory = &d->memory, .batches = &d->batches};
     d->batches.config = config;
+    d->batches.memory = &d->memory;
     list_init(&d->batches.running);
     d->api.batches = &d->batches;
     d->api.access = access;
@@ -372,6 +412,7 @@ future *serve(const struct config *config, struct access *access,
     d->api.watch = &d->watch;
     d->api.access_log = config->access_log;
     d->watch.batches = &d->batches;
+    d->watch.memory = &d->memory_watch;
     d->watch.leaving = &d->api.leaving;
     return task_start(&serve_task, &d);
 }

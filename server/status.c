@@ -99,7 +99,12 @@ static void put_counts(struct buffer *out, const struct metrics *m)
     put_key(out, "memory");
     buffer_byte(out, '{');
     put_number(out, "resident_bytes", m->resident_bytes);
+    put_number(out, "workers_resident_bytes", m->worker_resident_bytes);
     put_number(out, "held_body_bytes", m->held_bytes);
+    put_number(out, "reserved_bytes", m->memory_reserved_bytes);
+    put_number(out, "taken_bytes", m->memory_taken_bytes);
+    put_number(out, "limit_bytes", m->memory_limit_bytes);
+    put_number(out, "refused_requests", m->memory_refusals);
     buffer_byte(out, '}');
     put_key(out, "clients");
     buffer_byte(out, '{');

@@ -91,6 +91,17 @@ static void read_process(const struct watch *w, struct metrics *m)
     m->start_us = w->start_us;
 }
 
+static void read_memory(const struct watch *w, struct metrics *m)
+{
+    const struct memory *memory = w->memory->memory;
+
+    m->memory_limit_bytes = memory->ceiling;
+    m->memory_taken_bytes = memory_total(memory);
+    m->memory_reserved_bytes = memory->reserved;
+    m->memory_refusals = memory->refused;
+    m->worker_resident_bytes = w->memory->worker_bytes;
+}
+
 void watch_read(const struct watch *w, struct metrics *m)
 {
     m->build[VERSION_THIS] = 1;
@@ -105,6 +116,7 @@ void watch_read(const struct watch *w, struct metrics *m)
     read_fetcher(w, m);
     read_workers(m);
     read_process(w, m);
+    read_memory(w, m);
 }
 
 void watch_answer_metrics(struct watch *w, struct exchange *x,

@@ -10,12 +10,14 @@
 #include "core/async/loop.h"
 #include "server/batch.h"
 #include "server/http.h"
+#include "server/memory_watch.h"
 #include "server/metrics.h"
 
 /* Zero-initialise, then set what is borrowed. */
 struct watch {
     struct batches *batches;
     struct http_server *http;
+    const struct memory_watch *memory;
     const bool *leaving; /* it was asked to end */
     /* private */
     struct timer lag;

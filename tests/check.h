@@ -71,6 +71,7 @@
     X(config)                                                                                      \
     X(config_file)                                                                                 \
     X(metrics)                                                                                     \
+    X(memory)                                                                                      \
     X(watch)                                                                                       \
     X(early)                                                                                       \
     X(options)                                                                                     \

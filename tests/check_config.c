@@ -78,6 +78,7 @@ START_TEST(the_defaults_are_those_of_the_api)
     ck_assert_uint_eq(config.max_body_bytes, 268435456);
     ck_assert_uint_eq(config.max_batches, 2048);
     ck_assert_uint_eq(config.max_connections, 4096);
+    ck_assert_uint_eq(config.max_memory, MEMORY_AUTO);
     ck_assert_uint_eq(config.grace_ms, 8000);
     ck_assert_uint_eq(config.header_timeout_ms, 10000);
     ck_assert_uint_eq(config.host_delay_ms, 0);
@@ -268,6 +269,28 @@ START_TEST(a_switch_is_on_or_off)
 }
 END_TEST
 
+static const struct {
+    const char *word;
+    uint64_t bytes;
+} sizes[] = {
+    {"--max-memory=0", 0},
+    {"--max-memory=auto", MEMORY_AUTO},
+    {"--max-memory=AUTO", MEMORY_AUTO},
+    {"--max-memory=536870912", 536870912},
+    {"--max-memory=524288K", 536870912},
+    {"--max-memory=512M", 536870912},
+    {"--max-memory=512m", 536870912},
+    {"--max-memory=2G", UINT64_C(2) << 30},
+    {"--max-memory=1t", UINT64_C(1) << 40},
+};
+
+START_TEST(a_ceiling_of_memory_is_a_size)
+{
+    ck_assert_uint_eq(parsed(WORDS(sizes[_i].word, "--workers=1"), NULL).max_memory,
+                      sizes[_i].bytes);
+}
+END_TEST
+
 START_TEST(politeness_and_patience_are_numbers)
 {
     struct config config = parsed(
@@ -362,6 +385,18 @@ static const struct {
     {{"--retries="}, "skimd: --retries: \"\" is not a whole number from 0 to 20"},
     {{"--retries"}, "skimd: --retries needs a value: --retries N"},
     {{"--insecure-no-auth=yes"}, "skimd: --insecure-no-auth takes no value"},
+    {{"--max-memory=512X"},
+     "skimd: --max-memory: \"512X\" is not a size, such as 536870912, 512M or 2G, or 0 or auto"},
+    {{"--max-memory=M"},
+     "skimd: --max-memory: \"M\" is not a size, such as 536870912, 512M or 2G, or 0 or auto"},
+    {{"--max-memory="},
+     "skimd: --max-memory: \"\" is not a size, such as 536870912, 512M or 2G, or 0 or auto"},
+    {{"--max-memory=16777216T"},
+     "skimd: --max-memory: \"16777216T\" is not a size, such as 536870912, 512M or 2G, or 0 or "
+     "auto"},
+    {{"--max-memory=100M", "--workers=2"},
+     "skimd: --max-memory: 104857600 bytes cannot hold the daemon, 2 workers and a page of "
+     "--max-page-bytes for each: 190M is the least; fewer --workers need less"},
     {{"--robots"}, "skimd: --robots needs a value: --robots on|off"},
     {{"--robots", "maybe"}, "skimd: --robots: \"maybe\" is not on or off"},
     {{"--early-stop="}, "skimd: --early-stop: \"\" is not on or off"},
@@ -537,6 +572,7 @@ START_TEST(help_names_every_option_within_80_columns)
                                         "max-body-bytes",
                                         "max-batches",
                                         "max-connections",
+                                        "max-memory",
                                         "drain-delay-ms",
                                         "grace-ms",
                                         "header-timeout-ms",
@@ -596,6 +632,7 @@ Suite *suite_config(void)
     tcase_add_loop_test(tests, a_name_server_is_an_address, 0,
                         sizeof bad_servers / sizeof bad_servers[0]);
     tcase_add_test(tests, a_switch_is_on_or_off);
+    tcase_add_loop_test(tests, a_ceiling_of_memory_is_a_size, 0, sizeof sizes / sizeof sizes[0]);
     tcase_add_test(tests, politeness_and_patience_are_numbers);
     tcase_add_loop_test(tests, a_proxy_and_a_ca_file_are_the_ones_given, 0,
                         sizeof proxies / sizeof proxies[0]);

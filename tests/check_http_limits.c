@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "server/http_deadline.h"
 #include "server/http_head.h"
+#include "server/memory.h"
 #include "server/problem.h"
 #include "tests/check.h"
 #include "tests/support/http_fixture.h"
@@ -470,11 +471,98 @@ START_TEST(of_many_large_bodies_that_come_at_once_each_turn_of_the_loop_reads_a_
 }
 END_TEST
 
+/* -- memory ------------------------------------------------------------------------------------ */
+
+static struct memory memory;
+
+/* A server that may take bodies of `room` bytes in all. */
+static void start_with_room(uint64_t room)
+{
+    uint64_t ceiling = memory_least(1, 1 << 20);
+
+    memory_init(&memory, &(struct memory_options){
+                             .ceiling = ceiling, .workers = 1, .max_page_bytes = 1 << 20});
+    memory_measure(&memory, &(struct memory_sample){0});
+    memory_measure(&memory, &(struct memory_sample){.own = ceiling - memory_total(&memory) - room});
+    fix.options.memory = &memory;
+    fix.options.max_body_bytes = 8 << 20;
+    start_server();
+}
+
+START_TEST(a_body_that_does_not_fit_is_refused_before_it_is_read)
+{
+    struct heard h = {0};
+
+    start_with_room(100000);
+    int fd = dial_server();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 100001\r\n\r\n");
+    hear_end(fd, &h);
+    ck_assert_msg(strncmp(h.text, "HTTP/1.1 503 ", 13) == 0, "%s", h.text);
+    ck_assert_ptr_nonnull(strstr(h.text, "\r\nRetry-After: 5\r\n"));
+    ck_assert_ptr_nonnull(strstr(h.text, "urn:skimd:problem:out-of-memory"));
+    close(fd);
+    stop_server();
+    ck_assert_uint_eq(memory.reserved, 0);
+    ck_assert_uint_eq(memory.refused, 1);
+}
+END_TEST
+
+START_TEST(what_a_body_had_reserved_is_free_for_the_next)
+{
+    static char body[90000];
+
+    start_with_room(100000);
+    memset(body, 'x', sizeof body);
+    for (int i = 0; i < 3; i++) {
+        static struct heard h;
+        int fd = dial_server();
+
+        h.len = 0;
+        say(fd, "POST /post-only HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n");
+        say_bytes(fd, body, sizeof body);
+        hear(fd, &h, "hello");
+        wait_for(&fix.end_count, (unsigned)i + 1);
+        run_on_loop(count_exchanges, &(size_t){0}); /* behind what ends the exchange */
+        close(fd);
+    }
+    stop_server();
+    ck_assert_uint_eq(memory.reserved, 0);
+    ck_assert_uint_eq(memory.filled, 0);
+    ck_assert_uint_eq(memory.refused, 0);
+}
+END_TEST
+
+START_TEST(a_body_of_unknown_length_is_refused_where_it_does_not_fit)
+{
+    static char chunk[1 << 16];
+    struct heard h = {0};
+
+    start_with_room(3 << 20);
+    memset(chunk, 'x', sizeof chunk);
+    int fd = dial_server();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 64 && !readable_within(fd, 0); i++) {
+        if (send(fd, "10000\r\n", 7, MSG_NOSIGNAL) < 0 ||
+            send(fd, chunk, sizeof chunk, MSG_NOSIGNAL) < 0 ||
+            send(fd, "\r\n", 2, MSG_NOSIGNAL) < 0)
+            break; /* refused by now */
+    }
+    hear(fd, &h, "\r\n\r\n");
+    ck_assert_msg(strncmp(h.text, "HTTP/1.1 503 ", 13) == 0, "%s", h.text);
+    ck_assert_ptr_nonnull(strstr(h.text, "\r\nRetry-After: 5\r\n"));
+    close(fd);
+    stop_server();
+    ck_assert_uint_eq(memory.reserved, 0);
+    ck_assert_uint_eq(memory.refused, 1);
+}
+END_TEST
+
 Suite *suite_http_limits(void)
 {
     Suite *suite = suite_create("http_limits");
     TCase *refusals = tcase_create("refusals"), *deadlines = tcase_create("deadlines");
-    TCase *cases[] = {refusals, deadlines};
+    TCase *memory_tests = tcase_create("memory");
+    TCase *cases[] = {refusals, deadlines, memory_tests};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tcase_add_checked_fixture(cases[i], http_setup, http_teardown);
@@ -487,6 +575,9 @@ Suite *suite_http_limits(void)
     tcase_add_test(refusals, a_query_of_hundreds_of_parts_is_refused);
     tcase_add_test(refusals, the_rules_for_heads_hold_without_the_library);
     tcase_add_test(refusals, targets_of_every_form_are_split);
+    tcase_add_test(memory_tests, a_body_that_does_not_fit_is_refused_before_it_is_read);
+    tcase_add_test(memory_tests, what_a_body_had_reserved_is_free_for_the_next);
+    tcase_add_test(memory_tests, a_body_of_unknown_length_is_refused_where_it_does_not_fit);
     tcase_add_test(deadlines, a_head_that_comes_a_byte_at_a_time_meets_its_deadline);
     tcase_add_test(deadlines, a_second_head_that_comes_a_byte_at_a_time_meets_its_deadline);
     tcase_add_test(deadlines, a_connection_that_says_nothing_is_closed_without_a_word);
