@@ -398,8 +398,12 @@ static void on_alarm(void *arg, int fd, uint32_t events)
 
 int loop_poll(int epoll, struct epoll_event *events, int capacity, uint64_t until_ns)
 {
-    if (until_ns != 0 && until_ns < loop.alarm_ns)
-        set_alarm(until_ns);
+    if (until_ns != 0 && until_ns < loop.alarm_ns) {
+        if (until_ns <= clock_now_ns()) /* many a timer is set for now */
+            until_ns = 0;
+        else
+            set_alarm(until_ns);
+    }
     return epoll_wait(epoll, events, capacity, until_ns == 0 ? 0 : -1);
 }
 
