@@ -13,6 +13,7 @@ struct early {
     struct scope *scope;
     struct page_request request;
     future *source; /* of the request's bytes */
+    future *look;   /* the task below */
     future *parse;
 };
 
@@ -21,11 +22,32 @@ static void release(struct early *e)
     if (--e->references > 0)
         return;
     future_drop(e->source);
+    future_drop(e->look);
     future_drop(e->parse);
     free(e);
 }
 
 /* -- the parse --------------------------------------------------------------------------------- */
+
+static bool has_facts(const struct early *e)
+{
+    if (!e->parse || !future_ok(e->parse))
+        return false;
+    const struct parsed_page *parsed = future_value(e->parse);
+    return parsed->facts.settled;
+}
+
+static void spare_the_rest(struct early *e)
+{
+    const struct response *so_far = transfer_so_far(&e->watch);
+
+    if (!so_far)
+        return;
+    if (early_stop_pays(so_far))
+        transfer_stop(&e->watch);
+    else
+        transfer_discard_body(&e->watch);
+}
 
 struct early_frame {
     struct early *early;
@@ -38,10 +60,8 @@ static int early_step(task *t, void *frame)
     BEGIN(t);
     AWAIT(t, e->parse, parse_page(e->source, &e->request));
     future_error(e->parse); /* a failure is no loss: the whole page will have it, too */
-    future *facts = early_facts(e);
-    if (facts)
-        transfer_stop(&e->watch);
-    future_drop(facts);
+    if (has_facts(e))
+        spare_the_rest(e);
     END(t);
 }
 
@@ -54,16 +74,28 @@ TASK(early_task, ON_LOOP, sizeof(struct early_frame), .step = early_step, .drop 
 
 /* -- the look ---------------------------------------------------------------------------------- */
 
-bool early_pays(const struct response *r)
+/* Whether to end the transfer costs nothing. */
+static bool is_free(const struct response *r)
 {
-    bool is_free = r->is_last || bytes_equal(r->http_version, BYTES("2"));
-    uint64_t price = is_free ? EARLY_LEFT_FREE : r->is_tls ? EARLY_LEFT_TLS : EARLY_LEFT_PLAIN;
+    return r->is_last || bytes_equal(r->http_version, BYTES("2"));
+}
 
-    if (r->http_status / 100 != 2) /* it may lead elsewhere, or be tried again: not the page yet */
-        return false;
+static bool is_left(const struct response *r, uint64_t bytes)
+{
     if (r->announced_bytes < 0) /* most pages end soon after */
-        return is_free;
-    return (uint64_t)r->announced_bytes >= r->body_bytes + price;
+        return is_free(r);
+    return (uint64_t)r->announced_bytes >= r->body_bytes + bytes;
+}
+
+bool early_look_pays(const struct response *r)
+{
+    /* What is no success may lead elsewhere, or be tried again: not the page yet. */
+    return r->http_status / 100 == 2 && is_left(r, EARLY_LEFT);
+}
+
+bool early_stop_pays(const struct response *r)
+{
+    return is_left(r, is_free(r) ? EARLY_LEFT : r->is_tls ? EARLY_LEFT_TLS : EARLY_LEFT_PLAIN);
 }
 
 static struct bytes copy_to(char **to, struct bytes from)
@@ -103,10 +135,10 @@ static bool reached(struct transfer_watch *watch, const struct response *so_far)
 {
     struct early *e = CONTAINER_OF(watch, struct early, watch);
 
-    if (e->source || !early_pays(so_far) || !take_beginning(e, so_far))
+    if (e->source || !early_look_pays(so_far) || !take_beginning(e, so_far))
         return true;
     e->references++;
-    future_drop(task_start_in(e->scope, &early_task, &(struct early_frame){e}));
+    e->look = task_start_in(e->scope, &early_task, &(struct early_frame){e});
     return true;
 }
 
@@ -137,12 +169,14 @@ struct transfer_watch *early_watch(struct early *e)
     return &e->watch;
 }
 
+future *early_look(const struct early *e)
+{
+    return e->look ? future_ref(e->look) : NULL;
+}
+
 future *early_facts(const struct early *e)
 {
-    if (!e->parse || !future_ok(e->parse))
-        return NULL;
-    const struct parsed_page *parsed = future_value(e->parse);
-    return parsed->facts.settled ? future_ref(e->parse) : NULL;
+    return has_facts(e) ? future_ref(e->parse) : NULL;
 }
 
 struct early *early_drop(struct early *e)

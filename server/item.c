@@ -113,7 +113,7 @@ struct item {
     struct ticket ticket; /* until the fetch takes it */
     struct early *early;  /* NULL: pages are read to their end */
     size_t held;          /* bytes that the record takes which was handed over */
-    future *page, *facts, *sent;
+    future *page, *look, *facts, *sent;
 };
 
 /* The record that was handed over is written. */
@@ -153,6 +153,14 @@ static future *get(struct item *s)
                                       .ticket = &s->ticket,
                                       .watch = s->early ? early_watch(s->early) : NULL,
                                   });
+}
+
+/* A beginning that is being parsed may spare the parse of the whole. */
+static future *end_of_look(const struct item *s)
+{
+    future *look = s->early ? early_look(s->early) : NULL;
+
+    return look ? look : future_done();
 }
 
 static future *parse(struct item *s)
@@ -219,8 +227,11 @@ static int item_step(task *t, void *frame)
 
     BEGIN(t);
     AWAIT(t, s->page, get(s));
-    if (future_ok(s->page))
+    if (future_ok(s->page)) {
+        AWAIT(t, s->look, end_of_look(s));
+        (void)future_error(s->look); /* a look that failed tells nothing */
         AWAIT(t, s->facts, parse(s));
+    }
     while (s->twin != TWINS_NONE) {
         AWAIT(t, s->sent, emit(s));
         let_go(s);
@@ -238,6 +249,7 @@ static void item_drop(void *frame)
     schedule_leave(&s->ticket, TURN_UNUSED, 0);
     early_drop(s->early);
     future_drop(s->page);
+    future_drop(s->look);
     future_drop(s->facts);
     future_drop(s->sent);
     let_go(s);

@@ -12,9 +12,9 @@ START_TEST(enough_must_be_left_to_pay_for_a_connection)
 {
     struct response r = page;
 
-    ck_assert(early_pays(&r));
+    ck_assert(early_stop_pays(&r));
     r.announced_bytes--;
-    ck_assert(!early_pays(&r));
+    ck_assert(!early_stop_pays(&r));
 }
 END_TEST
 
@@ -23,9 +23,9 @@ START_TEST(a_connection_with_tls_has_another_price)
     struct response r = page;
 
     r.is_tls = true;
-    ck_assert(!early_pays(&r));
+    ck_assert(!early_stop_pays(&r));
     r.announced_bytes = EARLY_BYTES + EARLY_LEFT_TLS;
-    ck_assert(early_pays(&r));
+    ck_assert(early_stop_pays(&r));
 }
 END_TEST
 
@@ -33,16 +33,29 @@ START_TEST(a_connection_that_nobody_waits_for_and_a_stream_are_free)
 {
     struct response r = page;
 
-    r.announced_bytes = EARLY_BYTES + EARLY_LEFT_FREE;
-    ck_assert(!early_pays(&r));
+    r.announced_bytes = EARLY_BYTES + EARLY_LEFT;
+    ck_assert(!early_stop_pays(&r));
     r.is_last = true;
-    ck_assert(early_pays(&r));
+    ck_assert(early_stop_pays(&r));
     r.is_last = false;
     r.is_tls = true;
     r.http_version = BYTES("2");
-    ck_assert(early_pays(&r));
+    ck_assert(early_stop_pays(&r));
     r.announced_bytes--;
-    ck_assert(!early_pays(&r));
+    ck_assert(!early_stop_pays(&r));
+}
+END_TEST
+
+START_TEST(a_beginning_is_parsed_where_enough_follows_whatever_the_connection_costs)
+{
+    struct response r = page;
+
+    r.is_tls = _i;
+    r.announced_bytes = EARLY_BYTES + EARLY_LEFT;
+    ck_assert(early_look_pays(&r));
+    ck_assert(!early_stop_pays(&r));
+    r.announced_bytes--;
+    ck_assert(!early_look_pays(&r));
 }
 END_TEST
 
@@ -51,9 +64,11 @@ START_TEST(nothing_is_paid_for_an_end_that_may_be_near)
     struct response r = page;
 
     r.announced_bytes = -1;
-    ck_assert(!early_pays(&r));
+    ck_assert(!early_look_pays(&r));
+    ck_assert(!early_stop_pays(&r));
     r.is_last = true;
-    ck_assert(early_pays(&r));
+    ck_assert(early_look_pays(&r));
+    ck_assert(early_stop_pays(&r));
 }
 END_TEST
 
@@ -62,7 +77,7 @@ START_TEST(what_is_no_success_is_read_to_its_end)
     struct response r = page;
 
     r.http_status = 404;
-    ck_assert(!early_pays(&r));
+    ck_assert(!early_look_pays(&r));
 }
 END_TEST
 
@@ -74,6 +89,8 @@ Suite *suite_early(void)
     tcase_add_test(tcase, enough_must_be_left_to_pay_for_a_connection);
     tcase_add_test(tcase, a_connection_with_tls_has_another_price);
     tcase_add_test(tcase, a_connection_that_nobody_waits_for_and_a_stream_are_free);
+    tcase_add_loop_test(
+        tcase, a_beginning_is_parsed_where_enough_follows_whatever_the_connection_costs, 0, 2);
     tcase_add_test(tcase, nothing_is_paid_for_an_end_that_may_be_near);
     tcase_add_test(tcase, what_is_no_success_is_read_to_its_end);
     suite_add_tcase(suite, tcase);

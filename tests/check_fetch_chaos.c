@@ -158,7 +158,10 @@ static int stop_step(task *t, void *frame)
 
     BEGIN(t);
     AWAIT(t, s->pause, future_after_ms(dice(6)));
-    transfer_stop(&s->look->watch);
+    if (dice(2))
+        transfer_stop(&s->look->watch);
+    else
+        transfer_discard_body(&s->look->watch);
     END(t);
 }
 

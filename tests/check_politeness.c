@@ -78,6 +78,15 @@ static size_t requests_of(struct site *site)
     return log.requests;
 }
 
+static uint64_t connections_of(struct site *site)
+{
+    struct site_log log;
+
+    site_log(origin, site, &log);
+    buffer_free(&log.heads);
+    return log.connections;
+}
+
 /* The heads of all requests, NUL-terminated; the caller frees them. */
 static char *heads_of(struct site *site)
 {
@@ -116,6 +125,28 @@ START_TEST(an_answer_that_is_tried_again_says_nothing_of_the_next)
     scrape("", &r);
     ck_assert_int_eq(record_number(&r, 0, "http_status"), 200);
     ck_assert_str_eq(record_text(&r, 0, "title"), "well");
+    records_free(&r);
+}
+END_TEST
+
+/* Its beginning is parsed meanwhile; another URL waits for the connection. */
+START_TEST(a_page_whose_connection_others_wait_for_is_received_to_its_end)
+{
+    struct records r;
+    struct site *site = host("a.example", "127.0.1.1",
+                             SCRIPT(SAY(HEAD_OF("text/html; charset=utf-8",
+                                                "200000") "<!DOCTYPE html><title>large</title>"),
+                                    REPEAT(60000, "x"), PAUSE(50), REPEAT(200000 - 60000 - 35, "x"),
+                                    NEXT, SAY(PAGE)));
+
+    add("a.example", "/1");
+    add("a.example", "/2");
+    scrape("?per_host=1&order=input", &r);
+    ck_assert_str_eq(record_text(&r, 0, "title"), "large");
+    ck_assert_int_eq(record_number(&r, 0, "body_bytes"), 200000);
+    ck_assert_ptr_null(json_object_get(r.by_index[0], "body_stopped"));
+    ck_assert_str_eq(record_text(&r, 1, "title"), "well");
+    ck_assert_uint_eq(connections_of(site), 1);
     records_free(&r);
 }
 END_TEST
@@ -790,6 +821,7 @@ Suite *suite_politeness(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, an_answer_that_is_tried_again_says_nothing_of_the_next);
+    tcase_add_test(tcase, a_page_whose_connection_others_wait_for_is_received_to_its_end);
     tcase_add_test(tcase, robots_txt_is_asked_for_once_and_obeyed_where_a_batch_wants_it);
     tcase_add_loop_test(tcase, what_a_robots_txt_means, 0,
                         (int)(sizeof robots_answers / sizeof *robots_answers));

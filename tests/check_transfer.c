@@ -493,6 +493,49 @@ START_TEST(a_body_is_looked_at_while_it_comes_and_ended)
 }
 END_TEST
 
+static void discard(void *watch)
+{
+    transfer_discard_body(watch);
+}
+
+START_TEST(a_body_that_is_of_no_more_use_is_counted_but_not_kept)
+{
+    size_t whole = path("/page/1")->body_len;
+    struct look l;
+
+    look_at(&l, 3);
+    future *f = begin_path("/slow?ms=5");
+    expect_ok(future_ref(l.was_seen));
+    on_loop(discard, &l.watch);
+    ck_assert_int_eq(bytes_held(), 0);
+    on_loop(discard, &l.watch); /* it is done already */
+    const struct outcome *o = get_end(f);
+    expect_code(o, FETCH_OK);
+    ck_assert(!o->stopped);
+    ck_assert_uint_eq(o->body_len, 0);
+    ck_assert_uint_ge(o->body_bytes, whole / 2);
+    ck_assert_int_eq(bytes_held(), 0);
+    ck_assert_uint_eq(origin_count(origin, ORIGIN_ACCEPTED), 1);
+    on_loop(discard, &l.watch); /* it is over */
+    end_look(&l);
+}
+END_TEST
+
+START_TEST(a_body_that_is_of_no_more_use_must_end_within_its_limit)
+{
+    struct look l;
+
+    look_at(&l, 1);
+    request.max_body_bytes = 64 << 20;
+    future *f = begin_path("/endless");
+    expect_ok(future_ref(l.was_seen));
+    on_loop(discard, &l.watch);
+    expect_code(get_end(f), FETCH_BODY_TOO_LARGE);
+    ck_assert_int_eq(bytes_held(), 0);
+    end_look(&l);
+}
+END_TEST
+
 START_TEST(a_body_is_looked_at_once)
 {
     struct look l;
@@ -604,6 +647,38 @@ START_TEST(a_body_that_waits_for_its_place_can_be_ended)
     ck_assert(o->stopped);
     ck_assert_uint_gt(o->body_len, 0);
     end_look(&l);
+    let_loop_turn();
+    ck_assert_uint_eq(large_bodies.free, 1);
+}
+END_TEST
+
+static void vacate_and_discard(void *watch)
+{
+    vacate(NULL);
+    transfer_discard_body(watch);
+}
+
+START_TEST(a_body_that_waits_for_its_place_needs_none_when_it_is_of_no_more_use)
+{
+    bool waits = false;
+    struct look l;
+
+    on_loop(occupy, NULL);
+    look_at(&l, 3);
+    future *f = begin_path("/huge?bytes=1000000");
+    while (!waits) {
+        let_loop_turn();
+        on_loop(tell_if_waiting, &waits);
+    }
+    on_loop(_i ? vacate_and_discard : discard, &l.watch);
+    const struct outcome *o = get_end(f);
+    expect_code(o, FETCH_OK);
+    ck_assert(!o->stopped);
+    ck_assert_uint_eq(o->body_bytes, 1000000);
+    ck_assert_uint_eq(o->body_len, 0);
+    end_look(&l);
+    if (!_i)
+        on_loop(vacate, NULL);
     let_loop_turn();
     ck_assert_uint_eq(large_bodies.free, 1);
 }
@@ -817,11 +892,15 @@ static void add_tests_of_bodies(TCase *tc)
     tcase_add_test(tc, a_body_over_its_limit_is_refused_whether_announced_or_not);
     tcase_add_test(tc, a_look_that_has_enough_ends_the_transfer);
     tcase_add_test(tc, a_body_is_looked_at_while_it_comes_and_ended);
+    tcase_add_test(tc, a_body_that_is_of_no_more_use_is_counted_but_not_kept);
+    tcase_add_test(tc, a_body_that_is_of_no_more_use_must_end_within_its_limit);
     tcase_add_test(tc, a_body_is_looked_at_once);
     tcase_add_test(tc, a_body_that_is_complete_is_not_looked_at);
     tcase_add_test(tc, only_a_body_that_trickles_is_too_slow);
     tcase_add_test(tc, a_body_that_waits_for_its_place_can_be_cancelled);
     tcase_add_test(tc, a_body_that_waits_for_its_place_can_be_ended);
+    tcase_add_loop_test(tc, a_body_that_waits_for_its_place_needs_none_when_it_is_of_no_more_use, 0,
+                        2);
     tcase_add_test(tc, places_are_handed_out_in_order);
 }
 

@@ -21,6 +21,8 @@ struct transfer {
     struct head head;
     const char *head_fault; /* what is wrong with it; NULL: nothing */
     bool body_begun, unwanted, too_large, reached, stopped;
+    bool discarded; /* the body is of no more use, but its end is waited for */
+    bool paused;    /* until a large body has its place */
     char message[CURL_ERROR_SIZE];
 };
 
@@ -108,11 +110,17 @@ static size_t on_body(char *data, size_t one, size_t length, void *arg)
         count_received(t, length);
         return length;
     }
-    if (length > t->request.max_body_bytes - r->body.len) {
+    if (length > t->request.max_body_bytes - r->body_bytes) {
         t->too_large = true;
         return CURL_WRITEFUNC_ERROR;
     }
-    if (r->body.len + length > LARGE_BODY_BYTES && !large_body_enter(held->large, &held->place))
+    if (t->discarded) {
+        count_received(t, length);
+        return length;
+    }
+    t->paused =
+        r->body.len + length > LARGE_BODY_BYTES && !large_body_enter(held->large, &held->place);
+    if (t->paused)
         return CURL_WRITEFUNC_PAUSE; /* these bytes come again */
     buffer_append(&r->body, data, length);
     if (r->body.failed)
@@ -243,18 +251,23 @@ void transfer_ended(CURL *easy, CURLcode result)
         finish(t, result);
 }
 
+/* Hands what was held back to on_body before it returns, and fails as that does. */
+static void resume(struct transfer *t)
+{
+    CURLcode result = curl_easy_pause(t->handle.easy, CURLPAUSE_CONT);
+
+    if (result != CURLE_OK)
+        finish(t, result);
+}
+
 /* The body has a place, so what was held back may come. */
 static void go_on(struct large_body *body)
 {
     struct transfer *t = CONTAINER_OF(body, struct held_response, place)->transfer;
 
     engine_collect(t->engine); /* it may have timed out while it waited */
-    if (!t->promise)
-        return;
-    /* Hands what was held back to on_body before it returns, and fails as that does. */
-    CURLcode result = curl_easy_pause(t->handle.easy, CURLPAUSE_CONT);
-    if (result != CURLE_OK)
-        finish(t, result);
+    if (t->promise)
+        resume(t);
 }
 
 void transfer_abort_all(struct engine *e)
@@ -264,14 +277,41 @@ void transfer_abort_all(struct engine *e)
     }
 }
 
-void transfer_stop(struct transfer_watch *watch)
+/* What is under way; NULL: nothing any more. */
+static struct transfer *watched(const struct transfer_watch *watch)
 {
     if (watch->transfer)
         engine_collect(watch->transfer->engine); /* it may be complete */
-    if (watch->transfer) {
-        watch->transfer->stopped = true;
-        finish(watch->transfer, CURLE_OK);
+    return watch->transfer;
+}
+
+void transfer_stop(struct transfer_watch *watch)
+{
+    struct transfer *t = watched(watch);
+
+    if (t) {
+        t->stopped = true;
+        finish(t, CURLE_OK);
     }
+}
+
+void transfer_discard_body(struct transfer_watch *watch)
+{
+    struct transfer *t = watched(watch);
+
+    if (!t || t->discarded)
+        return;
+    t->discarded = true;
+    response_drop_body(&t->held->response);
+    if (t->paused)
+        resume(t);
+}
+
+const struct response *transfer_so_far(const struct transfer_watch *watch)
+{
+    const struct transfer *t = watched(watch);
+
+    return t ? &t->held->response : NULL;
 }
 
 struct bytes transfer_url(const struct transfer_watch *watch)
@@ -347,6 +387,7 @@ static bool prepare(struct transfer *t, const struct transfer_request *request)
     t->head = (struct head){0};
     t->head_fault = NULL;
     t->body_begun = t->unwanted = t->too_large = t->reached = t->stopped = false;
+    t->discarded = t->paused = false;
     t->message[0] = '\0';
     t->held = response_new(&t->engine->options, go_on, t);
     return t->held && handle_prepare(&t->handle, t->engine, request);

@@ -35,7 +35,7 @@ struct response {
     uint64_t retry_after_s;  /* seconds from now, of either form (RFC 9110 section 10.2.3) */
     struct buffer body;      /* as received: still in its content codings */
     int64_t announced_bytes; /* the body's length; -1: none was announced */
-    uint64_t body_bytes;     /* so many came; more than body.len where the type was not wanted */
+    uint64_t body_bytes;     /* so many came; more than body.len where they were not wanted */
     bool stopped;            /* the transfer was ended before the body was (wants_type, watch) */
     struct transfer_timing timing;
     /* private */
@@ -113,6 +113,17 @@ future *transfer_start(struct engine *e, const struct transfer_request *request)
  * nothing happens when the transfer is over already.
  */
 void transfer_stop(struct transfer_watch *watch);
+
+/*
+ * What has come of the body is freed, and the rest is counted but not kept: the transfer goes on to
+ * its end for its connection, and fails as it would have. For after `reached`, not inside it;
+ * nothing happens when the transfer is over already.
+ */
+void transfer_discard_body(struct transfer_watch *watch);
+
+/* The head and what came of the body, borrowed until the loop goes on; NULL: no transfer is
+ * under way. */
+const struct response *transfer_so_far(const struct transfer_watch *watch);
 
 /* For `reached`: the URL whose body it is, as struct target has it. Borrowed for the call. */
 struct bytes transfer_url(const struct transfer_watch *watch);
