@@ -560,6 +560,26 @@ START_TEST(a_body_that_is_complete_is_not_looked_at)
 }
 END_TEST
 
+START_TEST(where_bodies_are_large_they_are_received_in_larger_pieces)
+{
+    struct engine e = {
+        .options = {.receive_buffer_bytes = 16 << 10, .receive_buffer_most = 64 << 10}};
+
+    ck_assert_uint_eq(engine_receive_buffer(&e), 16 << 10);
+    engine_note_body(&e, 200 << 10); /* one is not the rule */
+    ck_assert_uint_eq(engine_receive_buffer(&e), 16 << 10);
+    for (int i = 0; i < 20; i++)
+        engine_note_body(&e, 200 << 10);
+    ck_assert_uint_eq(engine_receive_buffer(&e), 64 << 10);
+    e.options.receive_buffer_most = 0;
+    ck_assert_uint_eq(engine_receive_buffer(&e), 16 << 10);
+    e.options.receive_buffer_most = 64 << 10;
+    for (int i = 0; i < 40; i++)
+        engine_note_body(&e, 0);
+    ck_assert_uint_eq(engine_receive_buffer(&e), 16 << 10);
+}
+END_TEST
+
 /* -- slow ones --------------------------------------------------------------------------------- */
 
 static struct large_body occupant;
@@ -894,6 +914,7 @@ static void add_tests_of_bodies(TCase *tc)
     tcase_add_test(tc, a_body_is_looked_at_while_it_comes_and_ended);
     tcase_add_test(tc, a_body_that_is_of_no_more_use_is_counted_but_not_kept);
     tcase_add_test(tc, a_body_that_is_of_no_more_use_must_end_within_its_limit);
+    tcase_add_test(tc, where_bodies_are_large_they_are_received_in_larger_pieces);
     tcase_add_test(tc, a_body_is_looked_at_once);
     tcase_add_test(tc, a_body_that_is_complete_is_not_looked_at);
     tcase_add_test(tc, only_a_body_that_trickles_is_too_slow);

@@ -20,6 +20,8 @@
 enum {
     IDLE_ALWAYS = 32, /* so many idle transfers are kept, though their handles take memory */
     IDLE_MS = 1000,   /* the others are freed when they were idle for so long */
+    BODIES_REMEMBERED = 16,
+    LARGE_FOR_BUFFER = 4, /* times the small receive buffer */
 };
 
 /* -- collecting -------------------------------------------------------------------------------- */
@@ -219,6 +221,18 @@ bool engine_is_crowded(const struct engine *e)
     return e->connections >= e->options.max_connections / 4;
 }
 
+void engine_note_body(struct engine *e, uint64_t bytes)
+{
+    e->usual_body += ((int64_t)bytes - e->usual_body) / BODIES_REMEMBERED;
+}
+
+size_t engine_receive_buffer(const struct engine *e)
+{
+    size_t least = e->options.receive_buffer_bytes, most = e->options.receive_buffer_most;
+
+    return most > 0 && e->usual_body > (int64_t)(LARGE_FOR_BUFFER * least) ? most : least;
+}
+
 int engine_adopt_socket(struct engine *e, int fd)
 {
     if ((size_t)fd >= e->sockets_size) {
@@ -366,6 +380,9 @@ static void judge_version(struct engine *e)
      * reads and writes there.
      */
     e->handles_serve_again = version >= 0x080101;
+    /* From 8.8 on the buffer is the multi handle's, and grows. Before, each handle has its own, and
+     * whether it has one yet depends on how its last transfer ended. */
+    e->buffers_may_change = version >= 0x080800;
 }
 
 struct engine *engine_new(const struct engine_options *options)

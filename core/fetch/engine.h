@@ -21,7 +21,8 @@ struct engine_options {
     unsigned max_connections;    /* kept open, idle ones included */
     unsigned low_speed_ms;       /* a body that comes slower than low_speed_bytes a */
     unsigned low_speed_bytes;    /* second for so long is a timeout; 0: never */
-    size_t receive_buffer_bytes; /* of each transfer */
+    size_t receive_buffer_bytes; /* of each transfer... */
+    size_t receive_buffer_most;  /* ...and where bodies are large; 0: the same */
     const char *ca_file;         /* certificates to trust (PEM), borrowed; NULL: the system's */
     const char *proxy;           /* URL, borrowed; NULL: none, whatever the environment says */
     void (*hold)(void *arg, ptrdiff_t change); /* told of the bytes that bodies take */

@@ -33,8 +33,10 @@ struct engine {
     size_t sockets_size;
     size_t connections;      /* that are open */
     uint64_t received_bytes; /* of bodies, so far */
+    int64_t usual_body;      /* bytes: a moving average */
     long http_version;       /* for CURLOPT_HTTP_VERSION */
     bool handles_serve_again;
+    bool buffers_may_change; /* those of handles that have served */
 };
 
 enum engine_socket {
@@ -55,6 +57,12 @@ void engine_counts_idle(struct engine *e, int change);
 /* Whether so many connections are open that one of no further use should not be kept: what libcurl
  * does about its connections costs the more, the more there are. */
 bool engine_is_crowded(const struct engine *e);
+
+/* A transfer has received so many bytes of a body. */
+void engine_note_body(struct engine *e, uint64_t bytes);
+
+/* How much the next transfer should take from its socket at once. */
+size_t engine_receive_buffer(const struct engine *e);
 
 /* Takes over a descriptor for a connection, to be closed by engine_close_socket, which is libcurl's
  * callback, or by libcurl. Returns it; or -ENOMEM, and has closed it. */

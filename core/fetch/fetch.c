@@ -28,9 +28,12 @@ enum {
     DNS_NAMES = 65536,
     DNS_TRY_MS = 1000,
     DNS_TRIES = 5, /* c-ares 1.34 waits less and less for a server that is quick otherwise */
-    /* More would take fewer calls, but each transfer under way has a buffer, and many large ones do
-     * not stay in the processor's cache. */
+    /* Each transfer under way has a buffer, and many large ones do not stay in the processor's
+     * cache: pages of 16 KiB cost a tenth more with 64 KiB. Those of 160 KiB cost a tenth less, as
+     * they take a quarter of the calls. */
     RECEIVE_BUFFER_BYTES = 16 << 10,
+    RECEIVE_BUFFER_MOST = 64 << 10,
+    RECEIVE_BUFFERS_BYTES = 64 << 20, /* of all transfers, where they have the large ones */
 };
 
 struct fetcher {
@@ -85,6 +88,8 @@ static bool make_engines(struct fetcher *f)
         .low_speed_ms = o->low_speed_ms,
         .low_speed_bytes = o->low_speed_bytes,
         .receive_buffer_bytes = RECEIVE_BUFFER_BYTES,
+        .receive_buffer_most =
+            o->concurrency <= RECEIVE_BUFFERS_BYTES / RECEIVE_BUFFER_MOST ? RECEIVE_BUFFER_MOST : 0,
         .ca_file = o->ca_file,
         .proxy = o->proxy,
         .hold = hold,

@@ -52,7 +52,6 @@ static CURLcode set_constant_options(CURL *c, const struct engine *e)
     SET(CURLOPT_HTTP_VERSION, e->http_version);
     SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)e->options.connect_timeout_ms);
-    SET(CURLOPT_BUFFERSIZE, (long)e->options.receive_buffer_bytes);
     /* Addresses come from us: a cache of them would only be walked through for each transfer. */
     SET(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     /* The one look-up left is the proxy's: one that hangs must not hold the loop up at the end. */
@@ -149,6 +148,14 @@ void handle_watch_speed(struct handle *h, const struct engine_options *options)
         set_speed_limit(h, (long)options->low_speed_bytes, (options->low_speed_ms + 999L) / 1000);
 }
 
+static CURLcode set_receive_buffer(struct handle *h, size_t bytes)
+{
+    if (h->receive_bytes == bytes)
+        return CURLE_OK;
+    h->receive_bytes = bytes;
+    return curl_easy_setopt(h->easy, CURLOPT_BUFFERSIZE, (long)bytes);
+}
+
 bool handle_prepare(struct handle *h, const struct engine *e,
                     const struct transfer_request *request)
 {
@@ -165,6 +172,8 @@ bool handle_prepare(struct handle *h, const struct engine *e,
         rc = set_pin(h, request->address);
     if (rc == CURLE_OK)
         rc = set_insecure(h, request->insecure);
+    if (rc == CURLE_OK && (h->receive_bytes == 0 || e->buffers_may_change))
+        rc = set_receive_buffer(h, engine_receive_buffer(e));
     if (h->timeout_ms != request->timeout_ms)
         SET(CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
     if (h->last != last)

@@ -16,6 +16,7 @@ struct handle {
     struct curl_slist agent,
         codings; /* the first entries of CURLOPT_HTTPHEADER; agent.data is ours */
     unsigned timeout_ms;
+    size_t receive_bytes;
     bool is_pinned, insecure, last, watches_speed;
     struct curl_slist pin; /* the one entry of CURLOPT_CONNECT_TO, which libcurl only borrows */
     char pin_text[sizeof "::[]:65535" + INET6_ADDRSTRLEN];

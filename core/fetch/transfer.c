@@ -205,6 +205,7 @@ static struct response *take_response(struct transfer *t)
 
     r->timing = transfer_timing_of(t->handle.easy);
     r->stopped = t->stopped;
+    engine_note_body(t->engine, r->body_bytes);
     large_body_wait_no_more(&held->place); /* one that was stopped may have waited to go on */
     held->transfer = NULL;
     t->held = NULL;
