@@ -89,8 +89,10 @@ static bool is_left(const struct response *r, uint64_t bytes)
 
 bool early_look_pays(const struct response *r)
 {
-    /* What is no success may lead elsewhere, or be tried again: not the page yet. */
-    return r->http_status / 100 == 2 && is_left(r, EARLY_LEFT);
+    if (r->http_status / 100 != 2) /* it may lead elsewhere, or be tried again: not the page yet */
+        return false;
+    /* Keeping a body costs less than inflating its beginning twice, where that tells too little. */
+    return r->content_encoding.len > 0 ? early_stop_pays(r) : is_left(r, EARLY_LEFT);
 }
 
 bool early_stop_pays(const struct response *r)

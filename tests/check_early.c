@@ -59,6 +59,19 @@ START_TEST(a_beginning_is_parsed_where_enough_follows_whatever_the_connection_co
 }
 END_TEST
 
+START_TEST(a_beginning_with_a_coding_is_parsed_only_where_the_transfer_may_end)
+{
+    struct response r = page;
+
+    r.content_encoding = BYTES("gzip");
+    ck_assert(early_look_pays(&r));
+    r.announced_bytes--;
+    ck_assert(!early_look_pays(&r));
+    r.is_last = true;
+    ck_assert(early_look_pays(&r));
+}
+END_TEST
+
 START_TEST(nothing_is_paid_for_an_end_that_may_be_near)
 {
     struct response r = page;
@@ -91,6 +104,7 @@ Suite *suite_early(void)
     tcase_add_test(tcase, a_connection_that_nobody_waits_for_and_a_stream_are_free);
     tcase_add_loop_test(
         tcase, a_beginning_is_parsed_where_enough_follows_whatever_the_connection_costs, 0, 2);
+    tcase_add_test(tcase, a_beginning_with_a_coding_is_parsed_only_where_the_transfer_may_end);
     tcase_add_test(tcase, nothing_is_paid_for_an_end_that_may_be_near);
     tcase_add_test(tcase, what_is_no_success_is_read_to_its_end);
     suite_add_tcase(suite, tcase);
