@@ -149,7 +149,6 @@ void http_cut(struct exchange *x)
 
 /* -- requests ---------------------------------------------------------------------------------- */
 
-/* What this returns for a request line is MHD's context for the rest of the exchange. */
 /*
  * libmicrohttpd takes the query apart for itself, and waits for ever when its memory does not
  * suffice for all the parts.
@@ -163,6 +162,7 @@ static bool has_too_many_parts(const char *target)
     return parts > QUERY_PARTS_MAX;
 }
 
+/* What this returns for a request line is MHD's context for the rest of the exchange. */
 static void *on_target(void *arg, const char *target, struct MHD_Connection *mhd)
 {
     const union MHD_ConnectionInfo *info =
