@@ -49,14 +49,6 @@ static void on_deadline(struct http_deadline *deadline)
     expire(CONTAINER_OF(deadline, struct connection, deadline));
 }
 
-void connection_enter(struct connection *c, enum http_phase phase)
-{
-    list_remove(&c->waiting);
-    if (phase == HTTP_HEAD || phase == HTTP_IDLE)
-        list_push_back(&c->server->waiting, &c->waiting);
-    http_deadline_enter(&c->deadline, phase);
-}
-
 /*
  * Whoever opens connections and says nothing on them, or next to nothing, would keep everybody else
  * out until their deadlines. Those who mean it have sent their head long before it is their turn.
@@ -65,12 +57,29 @@ static void make_room(struct http_server *s)
 {
     size_t most = s->options.max_connections - s->options.max_connections / SPARE_PART;
 
-    struct list *longest = s->connection_count > most ? list_pop_front(&s->waiting) : NULL;
+    struct list *longest =
+        s->connection_count - s->leaving > most ? list_pop_front(&s->waiting) : NULL;
 
     if (!longest)
         return;
+    struct connection *c = CONTAINER_OF(longest, struct connection, waiting);
+    c->leaves = true;
+    s->leaving++;
     s->evictions++;
-    expire(CONTAINER_OF(longest, struct connection, waiting));
+    expire(c);
+}
+
+void connection_enter(struct connection *c, enum http_phase phase)
+{
+    bool waits = phase == HTTP_HEAD || phase == HTTP_IDLE;
+
+    list_remove(&c->waiting);
+    if (waits && !c->leaves)
+        list_push_back(&c->server->waiting, &c->waiting);
+    http_deadline_enter(&c->deadline, phase);
+    /* Where all connections had requests nobody else is accepted, and would make room. */
+    if (phase == HTTP_IDLE)
+        make_room(c->server);
 }
 
 /* -- the client's end -------------------------------------------------------------------------- */
@@ -185,6 +194,7 @@ struct connection *connection_free(struct connection *c)
     list_remove(&c->waiting);
     list_remove(&c->link);
     c->server->connection_count--;
+    c->server->leaving -= c->leaves;
     free(c);
     return NULL;
 }

@@ -39,6 +39,7 @@ struct http_server {
     struct list shaking; /* connections in the middle of TLS' handshake that MHD may look at */
     size_t connection_count;
     struct list waiting; /* connections without a request, those that wait longest first */
+    size_t leaving;      /* that were closed to make room, and are still counted */
     uint64_t evictions;
     struct list exchanges; /* that have begun */
     size_t exchange_count;
@@ -69,6 +70,7 @@ struct connection {
     bool awaits;                    /* suspended until the client goes on with the handshake */
     void *tls;                      /* MHD's gnutls_session_t; NULL: no TLS */
     struct http_identity *identity; /* what it shows; NULL: MHD's, or no TLS */
+    bool leaves;                    /* closed to make room for others */
     bool lingers;                   /* closed while the client may still be sending */
     int refused;                    /* the status of connection_refuse(); 0: it was not called */
     struct http_deadline deadline;

@@ -325,6 +325,41 @@ START_TEST(who_waits_longest_without_a_request_makes_room_for_others)
 }
 END_TEST
 
+START_TEST(who_keeps_a_connection_after_the_answer_makes_room_for_those_that_wait)
+{
+    enum { MOST = 32 };
+    int fds[MOST];
+    struct exchange *kept[MOST];
+    struct heard h = {0};
+
+    fix.options.max_connections = MOST;
+    start_server();
+    for (unsigned i = 0; i < MOST; i++) {
+        fds[i] = dial_server();
+        say(fds[i], GET("/pending"));
+        wait_for(&fix.kept_count, i + 1);
+        kept[i] = fix.kept;
+    }
+    int fd = dial_server();
+    say(fd, GET("/"));
+    for (int i = 0; i < MOST; i++) {
+        fix.kept = kept[i];
+        run_on_loop(respond_kept, "at last");
+        h = (struct heard){0};
+        hear(fds[i], &h, "at last");
+    }
+    ck_assert(readable_within(fd, PATIENCE_MS / 10));
+    h = (struct heard){0};
+    hear(fd, &h, "hello\n");
+    say(fds[MOST - 1], GET("/")); /* no more were closed than that takes */
+    h = (struct heard){0};
+    hear(fds[MOST - 1], &h, "hello\n");
+    for (int i = 0; i < MOST; i++)
+        close(fds[i]);
+    close(fd);
+}
+END_TEST
+
 /* -- the start --------------------------------------------------------------------------------- */
 
 static void start_badly(void *arg)
@@ -468,6 +503,7 @@ Suite *suite_http(void)
     tcase_add_test(whole, five_hundred_connections_are_served_at_once);
     tcase_add_test(whole, connections_above_the_limit_wait_for_their_turn);
     tcase_add_test(whole, who_waits_longest_without_a_request_makes_room_for_others);
+    tcase_add_test(whole, who_keeps_a_connection_after_the_answer_makes_room_for_those_that_wait);
     tcase_add_test(start, an_address_in_use_is_told);
     tcase_add_test(end, the_application_is_told_how_each_exchange_ended);
     tcase_add_test(end, a_refusal_in_the_middle_of_a_body_is_told_as_the_end);
