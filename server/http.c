@@ -282,7 +282,9 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *mhd, const c
     (void)mhd;
     (void)url; /* decoded; on_target() had it as sent */
     if (!x)
-        return MHD_NO; /* there was no memory for it */
+        return MHD_NO;          /* there was no memory for it */
+    if (x->connection->refused) /* its time was up, though the rest had come */
+        return MHD_NO;
     if (!x->begun)
         return begin(x, method, version);
     if (*body_len == 0)

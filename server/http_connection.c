@@ -49,37 +49,59 @@ static void on_deadline(struct http_deadline *deadline)
     expire(CONTAINER_OF(deadline, struct connection, deadline));
 }
 
+/* Those that are closed already are gone in a moment. */
+static size_t count_of(const struct http_server *s)
+{
+    return s->connection_count - s->leaving;
+}
+
+static size_t most_of(const struct http_server *s)
+{
+    return s->options.max_connections - s->options.max_connections / SPARE_PART;
+}
+
+static void evict(struct connection *c)
+{
+    list_remove(&c->waiting);
+    c->leaves = true;
+    c->server->leaving++;
+    c->server->evictions++;
+    expire(c);
+}
+
 /*
  * Whoever opens connections and says nothing on them, or next to nothing, would keep everybody else
  * out until their deadlines. Those who mean it have sent their head long before it is their turn.
  */
 static void make_room(struct http_server *s)
 {
-    size_t most = s->options.max_connections - s->options.max_connections / SPARE_PART;
+    if (count_of(s) > most_of(s) && !list_empty(&s->waiting))
+        evict(CONTAINER_OF(s->waiting.next, struct connection, waiting));
+}
 
-    struct list *longest =
-        s->connection_count - s->leaving > most ? list_pop_front(&s->waiting) : NULL;
+/*
+ * When all connections have requests nobody is accepted, who would make room for himself. So the
+ * first that has its answer does; but not the one that has come just now.
+ */
+static void make_room_behind(struct connection *c)
+{
+    struct http_server *s = c->server;
+    struct connection *longest = CONTAINER_OF(s->waiting.next, struct connection, waiting);
 
-    if (!longest)
+    if (c->leaves || most_of(s) == s->options.max_connections ||
+        count_of(s) < s->options.max_connections)
         return;
-    struct connection *c = CONTAINER_OF(longest, struct connection, waiting);
-    c->leaves = true;
-    s->leaving++;
-    s->evictions++;
-    expire(c);
+    evict(longest->deadline.phase == HTTP_IDLE ? longest : c);
 }
 
 void connection_enter(struct connection *c, enum http_phase phase)
 {
-    bool waits = phase == HTTP_HEAD || phase == HTTP_IDLE;
-
     list_remove(&c->waiting);
-    if (waits && !c->leaves)
+    if ((phase == HTTP_HEAD || phase == HTTP_IDLE) && !c->leaves)
         list_push_back(&c->server->waiting, &c->waiting);
     http_deadline_enter(&c->deadline, phase);
-    /* Where all connections had requests nobody else is accepted, and would make room. */
     if (phase == HTTP_IDLE)
-        make_room(c->server);
+        make_room_behind(c);
 }
 
 /* -- the client's end -------------------------------------------------------------------------- */

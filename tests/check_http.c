@@ -288,6 +288,17 @@ START_TEST(connections_above_the_limit_wait_for_their_turn)
 }
 END_TEST
 
+static void count_connections(void *arg)
+{
+    *(size_t *)arg = http_connections(fix.server);
+}
+
+static void wait_for_connections(size_t count)
+{
+    for (size_t now = 0; now < count;)
+        run_on_loop(count_connections, &now);
+}
+
 START_TEST(who_waits_longest_without_a_request_makes_room_for_others)
 {
     enum { MOST = 32, ROOM = 2 };
@@ -357,6 +368,43 @@ START_TEST(who_keeps_a_connection_after_the_answer_makes_room_for_those_that_wai
     for (int i = 0; i < MOST; i++)
         close(fds[i]);
     close(fd);
+}
+END_TEST
+
+struct late {
+    int fd, next;
+};
+
+/* On the loop: what both do is there when it looks. */
+static void end_head_and_dial(void *arg)
+{
+    struct late *late = arg;
+
+    say(late->fd, "w\r\n\r\n");
+    late->next = dial_server();
+}
+
+START_TEST(what_was_refused_for_its_time_is_not_carried_out_although_the_rest_had_come)
+{
+    enum { MOST = 32, ROOM = 2 };
+    int silent[MOST - ROOM];
+    struct heard h = {0};
+
+    fix.options.max_connections = MOST;
+    start_server();
+    for (int i = 0; i < MOST - ROOM; i++) {
+        silent[i] = dial_server();
+        say(silent[i], "GET /pending HTTP/1.1\r\nHost: slo");
+        wait_for_connections((size_t)i + 1);
+    }
+    struct late late = {.fd = silent[0]};
+    run_on_loop(end_head_and_dial, &late);
+    hear_end(silent[0], &h);
+    ck_assert_int_eq(strncmp(h.text, "HTTP/1.1 408 ", 13), 0);
+    ck_assert_uint_eq(fix.kept_count, 0);
+    for (int i = 0; i < MOST - ROOM; i++)
+        close(silent[i]);
+    close(late.next);
 }
 END_TEST
 
@@ -503,6 +551,8 @@ Suite *suite_http(void)
     tcase_add_test(whole, five_hundred_connections_are_served_at_once);
     tcase_add_test(whole, connections_above_the_limit_wait_for_their_turn);
     tcase_add_test(whole, who_waits_longest_without_a_request_makes_room_for_others);
+    tcase_add_test(whole,
+                   what_was_refused_for_its_time_is_not_carried_out_although_the_rest_had_come);
     tcase_add_test(whole, who_keeps_a_connection_after_the_answer_makes_room_for_those_that_wait);
     tcase_add_test(start, an_address_in_use_is_told);
     tcase_add_test(end, the_application_is_told_how_each_exchange_ended);
