@@ -293,6 +293,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *mhd, const c
         return MHD_YES;
     if (!exchange_body(x, bytes_of(body, *body_len)))
         return MHD_NO;
+    connection_look_again(x->connection);
     *body_len = 0;
     return MHD_YES;
 }

@@ -108,10 +108,18 @@ void connection_enter(struct connection *c, enum http_phase phase)
 
 static void on_half_closed(void *arg, int fd, uint32_t events)
 {
-    (void)arg;
+    struct connection *c = arg;
+
     (void)events;
+    c->has_ended = true;
     loop_unwatch(fd);      /* it would be reported again and again */
     shutdown(fd, SHUT_RD); /* what has come can still be read */
+}
+
+void connection_look_again(struct connection *c)
+{
+    if (c->has_ended)
+        shutdown(c->fd, SHUT_RD);
 }
 
 /*

@@ -71,6 +71,7 @@ struct connection {
     void *tls;                      /* MHD's gnutls_session_t; NULL: no TLS */
     struct http_identity *identity; /* what it shows; NULL: MHD's, or no TLS */
     bool leaves;                    /* closed to make room for others */
+    bool has_ended;                 /* the client's side */
     bool lingers;                   /* closed while the client may still be sending */
     int refused;                    /* the status of connection_refuse(); 0: it was not called */
     struct http_deadline deadline;
@@ -91,6 +92,9 @@ void connection_enter(struct connection *c, enum http_phase phase);
 
 /* Has it seen that the client ends, where nobody else watches the socket. */
 void connection_watch_end(struct connection *c);
+
+/* Has it seen that the client has ended, where it did not look while that came: once more. */
+void connection_look_again(struct connection *c);
 
 /* The handshake is over. */
 void connection_open(struct connection *c);

@@ -471,6 +471,38 @@ START_TEST(of_many_large_bodies_that_come_at_once_each_turn_of_the_loop_reads_a_
 }
 END_TEST
 
+/* The last byte of none of them comes. It takes many turns to read what does. */
+static void send_and_leave(void *arg)
+{
+    enum { LEFT_BYTES = MAX_BODY - 1 };
+    static char request[LEFT_BYTES + 200];
+    int head =
+        snprintf(request, sizeof request,
+                 "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", LEFT_BYTES + 1);
+
+    (void)arg;
+    memset(request + head, 'x', LEFT_BYTES);
+    crowd.all_sent = true;
+    for (int i = 0; i < BODIES; i++) {
+        ssize_t n = send(crowd.fds[i], request, (size_t)head + LEFT_BYTES, MSG_DONTWAIT);
+        crowd.all_sent = crowd.all_sent && n == head + LEFT_BYTES;
+        close(crowd.fds[i]);
+    }
+}
+
+START_TEST(of_many_clients_that_leave_within_large_bodies_each_is_let_go_at_once)
+{
+    memset(&crowd, 0, sizeof crowd);
+    fix.options.body_timeout_ms = 6 * PATIENCE_MS;
+    start_server();
+    for (int i = 0; i < BODIES; i++)
+        crowd.fds[i] = dial_server();
+    run_on_loop(send_and_leave, NULL);
+    ck_assert(crowd.all_sent);
+    wait_for(&fix.end_count, BODIES);
+}
+END_TEST
+
 /* -- memory ------------------------------------------------------------------------------------ */
 
 static struct memory memory;
@@ -591,5 +623,7 @@ Suite *suite_http_limits(void)
     tcase_add_test(deadlines, a_client_that_does_not_take_its_answer_is_cut_off);
     tcase_add_test(deadlines,
                    of_many_large_bodies_that_come_at_once_each_turn_of_the_loop_reads_a_few);
+    tcase_add_test(deadlines,
+                   of_many_clients_that_leave_within_large_bodies_each_is_let_go_at_once);
     return suite;
 }

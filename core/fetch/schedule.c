@@ -260,7 +260,9 @@ static void give_turns(struct job *job)
     }
     rotation_put_back(&s->flows);
     s->giving = false;
-    bool later = s->starved || is_turn_full(s, BEGUN_IN_A_TURN);
+    /* Since it was last asked whether the turn is full, there may be room for one more again. */
+    bool later = s->starved || (s->given_ns == loop_now_ns() && s->given >= BEGUN_IN_A_TURN &&
+                                async_now_ns() > s->given_ns);
     if (later && rotation_is_wanted(&s->flows) && timer_set(&s->give_later, loop_now_ns()) < 0)
         schedule_wake(s); /* without memory for the timer: in this turn, again and again */
 }
