@@ -74,8 +74,8 @@ ASYNC_HEADERS := $(patsubst %,core/async/%.h,async future task scope channel map
                  $(patsubst %,core/base/%.h,bytes clock list)
 VERSION := $(shell sed -n 's/^.define SKIMD_VERSION "\(.*\)"/\1/p' server/version.h)
 
-.PHONY: all everything help deps demo test check check-asan check-tsan check-clang check-openapi check-web-page examples \
-        check-examples check-install check-valgrind model torture fuzz lint format bench bench-async bench-fetch \
+.PHONY: all everything help deps demo test check check-asan check-tsan check-clang check-metrics check-openapi check-web-page \
+        examples check-examples check-install check-valgrind model torture fuzz lint format bench bench-async bench-fetch \
         bench-load bench-parsers bench-peers install uninstall install-async clean
 .DEFAULT_GOAL := all
 
@@ -200,6 +200,9 @@ check-tsan: ## run the tests under ThreadSanitizer
 
 check-clang: ## run the tests built by clang
 	@$(MAKE) --no-print-directory CC=clang check
+
+check-metrics: $(BUILD)/skimd $(BUILD)/origin ## scrape a batch and have promtool read /metrics, where there is one
+	tests/check_metrics $(BUILD)
 
 check-openapi: $(BUILD)/check_skimd $(BUILD)/skimd ## hold server/openapi.json against what is answered in the tests
 	@docker/deps openapi
