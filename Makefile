@@ -52,7 +52,7 @@ endif
 # -- what is built from what ---------------------------------------------------------------------
 
 ASYNC_SRC := $(wildcard core/base/*.c core/async/*.c)
-ROOM_SRC  := $(wildcard core/fetch/*.c parsers/*.c) $(filter-out server/main.c,$(wildcard server/*.c))
+ROOM_SRC  := $(wildcard core/fetch/*.c parsers/*.c) $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
 TEST_SRC  := $(wildcard tests/*.c) $(filter-out %_main.c,$(wildcard tests/support/*.c))
 
 objects    = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -166,8 +166,8 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 -include $(wildcard $(ALL_OBJ:.o=.d))
 
 # The assembler reads these files, of which -MMD does not know.
-$(call objects,server/web_page.c): $(wildcard server/web/*)
-$(call objects,server/openapi.c): server/openapi.json
+$(call objects,server/web/web_page.c): $(filter-out %.c %.h,$(wildcard server/web/*))
+$(call objects,server/web/openapi.c): server/web/openapi.json
 
 ALL_SRC := $(patsubst $(BUILD)/obj/%.o,%.c,$(sort $(ALL_OBJ)))
 compile_commands.json: $(BUILD)/flags $(ALL_SRC)
@@ -204,7 +204,7 @@ check-clang: ## run the tests built by clang
 check-metrics: $(BUILD)/skimd $(BUILD)/origin ## scrape a batch and have promtool read /metrics, where there is one
 	tests/check_metrics $(BUILD)
 
-check-openapi: $(BUILD)/check_skimd $(BUILD)/skimd ## hold server/openapi.json against what is answered in the tests
+check-openapi: $(BUILD)/check_skimd $(BUILD)/skimd ## hold server/web/openapi.json against what is answered in the tests
 	@docker/deps openapi
 	tests/openapi/run $(BUILD)
 

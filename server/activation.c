@@ -1,6 +1,6 @@
 #include "server/activation.h"
 
-#include "server/config_internal.h"
+#include "server/config/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
 #ifndef SKIMD_SERVER_ACTIVATION_H
 #define SKIMD_SERVER_ACTIVATION_H
 
-#include "server/config.h"
+#include "server/config/config.h"
 
 /*
  * Takes the socket that LISTEN_PID and LISTEN_FDS tell of, and these variables from the

@@ -1,14 +1,14 @@
 #include "server/api.h"
 
-#include "server/access_log.h"
+#include "server/batch/quota.h"
 #include "server/hosts.h"
-#include "server/memory.h"
-#include "server/metrics.h"
-#include "server/openapi.h"
+#include "server/memory/memory.h"
 #include "server/problem.h"
-#include "server/quota.h"
-#include "server/status.h"
-#include "server/web_page.h"
+#include "server/watch/access_log.h"
+#include "server/watch/metrics.h"
+#include "server/watch/status.h"
+#include "server/web/openapi.h"
+#include "server/web/web_page.h"
 
 #include <assert.h>
 

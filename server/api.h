@@ -4,11 +4,11 @@
 #ifndef SKIMD_SERVER_API_H
 #define SKIMD_SERVER_API_H
 
-#include "server/access.h"
-#include "server/batch.h"
-#include "server/cross_origin.h"
-#include "server/http.h"
-#include "server/watch.h"
+#include "server/access/access.h"
+#include "server/access/cross_origin.h"
+#include "server/batch/batch.h"
+#include "server/http/http.h"
+#include "server/watch/watch.h"
 
 struct api {
     struct batches *batches;

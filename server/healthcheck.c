@@ -1,6 +1,6 @@
 #include "server/healthcheck.h"
 
-#include "server/endpoint.h"
+#include "server/config/endpoint.h"
 #include "server/tls.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
 #define SKIMD_SERVER_HEALTHCHECK_H
 
 #include "core/base/buffer.h"
-#include "server/config.h"
+#include "server/config/config.h"
 
 /*
  * GET /healthz at the address of --listen, or by loopback where that is any address; blocks for a

@@ -5,7 +5,7 @@
 #define SKIMD_SERVER_HOSTS_H
 
 #include "core/fetch/fetch.h"
-#include "server/http.h"
+#include "server/http/http.h"
 
 /*
  * Answers `x`, whose path ends in the host's name or address (percent-encoding and the brackets of

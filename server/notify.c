@@ -2,7 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/list.h"
-#include "server/config.h"
+#include "server/config/config.h"
 
 #include <errno.h>
 #include <stdarg.h>

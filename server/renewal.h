@@ -7,7 +7,7 @@
 #ifndef SKIMD_SERVER_RENEWAL_H
 #define SKIMD_SERVER_RENEWAL_H
 
-#include "server/http.h"
+#include "server/http/http.h"
 
 struct renewal;
 

@@ -6,15 +6,15 @@
 #include "core/fetch/fetch.h"
 #include "parsers/parse_page.h"
 #include "server/api.h"
-#include "server/batch.h"
-#include "server/endpoint.h"
-#include "server/http.h"
+#include "server/batch/batch.h"
+#include "server/config/endpoint.h"
+#include "server/http/http.h"
 #include "server/log.h"
-#include "server/memory_watch.h"
+#include "server/memory/memory_watch.h"
 #include "server/renewal.h"
-#include "server/report.h"
 #include "server/version.h"
-#include "server/watch.h"
+#include "server/watch/report.h"
+#include "server/watch/watch.h"
 
 #include <errno.h>
 #include <signal.h>

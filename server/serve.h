@@ -3,8 +3,8 @@
 #define SKIMD_SERVER_SERVE_H
 
 #include "core/async/future.h"
-#include "server/access.h"
-#include "server/config.h"
+#include "server/access/access.h"
+#include "server/config/config.h"
 #include "server/notify.h"
 #include "server/tls.h"
 

@@ -1,7 +1,7 @@
 /*
  * Who may call: the tokens by themselves, and the daemon that asks for them.
  */
-#include "server/access.h"
+#include "server/access/access.h"
 #include "tests/check.h"
 #include "tests/support/async_fixture.h"
 #include "tests/support/client.h"

@@ -1,5 +1,5 @@
 /* The configuration file, and what --check-config writes. */
-#include "server/config.h"
+#include "server/config/config.h"
 #include "tests/check.h"
 #include "tests/support/daemon.h"
 

@@ -1,7 +1,7 @@
 /*
  * What browsers are told about pages of other origins: the rules, and the daemon's answers.
  */
-#include "server/cors.h"
+#include "server/access/cors.h"
 #include "tests/check.h"
 #include "tests/support/client.h"
 #include "tests/support/daemon.h"

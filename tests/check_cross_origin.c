@@ -1,7 +1,7 @@
 /*
  * What browsers may send where callers need no token: the rules, and the daemon's answers.
  */
-#include "server/cross_origin.h"
+#include "server/access/cross_origin.h"
 #include "tests/check.h"
 #include "tests/support/client.h"
 #include "tests/support/daemon.h"

@@ -1,4 +1,4 @@
-#include "server/early.h"
+#include "server/batch/early.h"
 #include "tests/check.h"
 
 static const struct response page = {

@@ -303,7 +303,7 @@ static void begin(void *arg, size_t index, struct ticket *t)
                               &(struct item){.batch = b, .index = index, .ticket = *t}));
 }
 
-/* As server/batch.c has it: what closes the flow when the scope is cancelled.
+/* As server/batch/batch.c has it: what closes the flow when the scope is cancelled.
  */
 struct feed {
     struct batch *batch;

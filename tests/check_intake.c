@@ -1,6 +1,6 @@
 /* What the body of a request says. */
-#include "server/intake.h"
-#include "server/options.h"
+#include "server/batch/intake.h"
+#include "server/batch/options.h"
 #include "tests/check.h"
 
 #include <errno.h>

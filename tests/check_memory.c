@@ -4,8 +4,8 @@
  */
 #include "core/base/clock.h"
 #include "core/fetch/large_bodies.h"
-#include "server/cgroup.h"
-#include "server/memory.h"
+#include "server/memory/cgroup.h"
+#include "server/memory/memory.h"
 #include "tests/check.h"
 #include "tests/support/async_fixture.h"
 #include "tests/support/daemon.h"

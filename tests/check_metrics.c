@@ -4,8 +4,8 @@
  */
 #include "core/fetch/fetch_error.h"
 #include "parsers/page.h"
-#include "server/metrics.h"
-#include "server/record.h"
+#include "server/batch/record.h"
+#include "server/watch/metrics.h"
 #include "tests/check.h"
 #include "tests/support/async_fixture.h"
 #include "tests/support/daemon.h"

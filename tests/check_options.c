@@ -1,5 +1,5 @@
 /* What a request chooses for its batch. */
-#include "server/options.h"
+#include "server/batch/options.h"
 #include "tests/check.h"
 
 #include <curl/curl.h>

@@ -1,6 +1,6 @@
 /* Plans: what is grouped with what, and that nothing is lost. */
 #include "core/fetch/plan.h"
-#include "server/twins.h"
+#include "server/batch/twins.h"
 #include "tests/check.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* The lines that skimd writes: records of an answer, and the log. jansson reads them back. */
+#include "server/batch/record.h"
 #include "server/json.h"
 #include "server/log.h"
-#include "server/record.h"
 #include "tests/check.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /*
  * The daemon's certificate, read again while it runs.
  */
-#include "server/http_identity.h"
+#include "server/http/identity.h"
 #include "tests/check.h"
 #include "tests/support/daemon.h"
 #include "tests/support/tls_origin.h"

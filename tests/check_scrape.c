@@ -503,7 +503,7 @@ START_TEST(sigusr1_lists_what_is_under_way)
     int fd = daemon_open_scrape(&skimd, "", buffer_bytes(&list));
     ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, 3, PATIENCE_MS));
     kill(skimd.pid, SIGUSR1);
-    ck_assert(read_until(skimd.log, &log, "3 item_task parked at server/item.c:"));
+    ck_assert(read_until(skimd.log, &log, "3 item_task parked at server/batch/item.c:"));
     ck_assert(read_until(skimd.log, &log, ", awaits #"));
     origin_release(origin);
     ck_assert(read_until(fd, &in, "\"type\":\"end\""));

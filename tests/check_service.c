@@ -1,5 +1,5 @@
 /* The daemon below a service manager: what it is handed, what it tells, how it is started anew. */
-#include "server/config.h"
+#include "server/config/config.h"
 #include "tests/check.h"
 #include "tests/support/daemon.h"
 #include "tests/support/origin.h"

@@ -2,8 +2,8 @@
  */
 #include "core/async/async.h"
 #include "core/base/clock.h"
-#include "server/sse.h"
-#include "server/stream.h"
+#include "server/batch/sse.h"
+#include "server/batch/stream.h"
 #include "tests/check.h"
 #include "tests/support/http_fixture.h"
 

@@ -1,4 +1,4 @@
-#include "server/token.h"
+#include "server/access/token.h"
 #include "tests/check.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
  * What people and machines that watch the daemon are told: whether it is ready, what is under way,
  * a line of the log for each request, and whose trace that belongs to.
  */
-#include "server/trace.h"
+#include "server/watch/trace.h"
 #include "tests/check.h"
 #include "tests/support/async_fixture.h"
 #include "tests/support/daemon.h"

@@ -4,7 +4,7 @@
  * what they print.
  *
  *   run_step    the engine is made, all URLs are fetched, it is freed: that is what is measured
- *   item_step   one URL, as in server/batch.c
+ *   item_step   one URL, as in server/batch/batch.c
  */
 #include "bench/fetch/workload.h"
 #include "core/async/async.h"
@@ -18,7 +18,7 @@
     "[--per-host N] [--window N] [--ca-file FILE] [--insecure] [--dns-server ADDRESS:PORT]"
 
 enum {
-    WINDOW_EXTRA = 64, /* as in server/batch.c */
+    WINDOW_EXTRA = 64, /* as in server/batch/batch.c */
     HOLD_BYTES = 128 << 20,
     MAX_PAGE_BYTES = 10 << 20,
 };

@@ -13,7 +13,7 @@
  *     10021 tasks: 1 running, 2 queued, 10016 parked, 2 in workers
  *     10000 fetch parked at core/fetch/fetch.c:210, up to 12.043 s
  *     ...
- *     #17 item (of #3 batch) parked at server/batch.c:180 for 12.043 s, awaits #18 fetch
+ *     #17 item (of #3 batch) parked at server/batch/batch.c:180 for 12.043 s, awaits #18 fetch
  *
  * The value is a NUL-terminated `const char *`. Taken on the loop thread, in one go: some 100 ns a
  * task. Cannot be cancelled. Any thread.

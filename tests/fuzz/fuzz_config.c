@@ -3,10 +3,10 @@
  * that begin with SKIMD_ are variables and the others arguments. A refusal is one line that can be
  * printed; what is accepted can be run with, and written.
  */
-#include "server/config.h"
-#include "server/endpoint.h"
-#include "server/options.h"
-#include "server/token.h"
+#include "server/access/token.h"
+#include "server/batch/options.h"
+#include "server/config/config.h"
+#include "server/config/endpoint.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { STRINGS_MAX = 32 };

@@ -3,7 +3,7 @@
  * value" for each field. A head with a body of two lengths, or of none that can be told, is
  * refused.
  */
-#include "server/http_head.h"
+#include "server/http/head.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool is_within(struct bytes part, struct bytes whole)

@@ -2,7 +2,7 @@
  * A batch as a client sends it: input is Content-Type, then on the next line the body. What is
  * taken must be what jansson finds in the body as a whole; a refusal leaves everything as it was.
  */
-#include "server/intake.h"
+#include "server/batch/intake.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_list(const struct url_list *list, const struct config *limits)

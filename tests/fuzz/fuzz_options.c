@@ -2,7 +2,7 @@
  * The options of a batch: a query string, or JSON where the input begins with a brace. Whatever is
  * said, no limit of the daemon is exceeded; a refusal can be sent.
  */
-#include "server/options.h"
+#include "server/batch/options.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <curl/curl.h>

@@ -2,8 +2,8 @@
  * What skimd writes from bytes that others chose: JSON strings, quotations, records and problems,
  * read back by jansson. Input is three texts, each on a line of its own but the last.
  */
+#include "server/batch/record.h"
 #include "server/json.h"
-#include "server/record.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_string(const json_t *read, struct bytes text)

@@ -10,7 +10,7 @@
 #ifndef SKIMD_TESTS_HTTP_FIXTURE_H
 #define SKIMD_TESTS_HTTP_FIXTURE_H
 
-#include "server/http.h"
+#include "server/http/http.h"
 
 #include <pthread.h>
 #include <stdbool.h>

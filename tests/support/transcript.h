@@ -1,7 +1,8 @@
 /*
- * What the daemon answered in the tests, for tests/openapi/run to hold against server/openapi.json:
- * where the environment variable SKIMD_ANSWERS names a file, a line of JSON is added to it for each
- * answer. Bytes stand in its strings as the characters of the same number.
+ * What the daemon answered in the tests, for tests/openapi/run to hold against
+ * server/web/openapi.json: where the environment variable SKIMD_ANSWERS names a file, a line of
+ * JSON is added to it for each answer. Bytes stand in its strings as the characters of the same
+ * number.
  */
 #ifndef SKIMD_TESTS_TRANSCRIPT_H
 #define SKIMD_TESTS_TRANSCRIPT_H
