@@ -1,3 +1,4 @@
+#include "core/base/clock.h"
 #include "server/http/internal.h"
 #include "server/problem.h"
 #include "server/tls.h"
@@ -6,7 +7,11 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { SPARE_PART = 16 }; /* of the connections, for those that come while others are closed */
+enum {
+    SPARE_PART = 16, /* of the connections, for those that come while others are closed */
+    /* A head may be on its way for so long, or wait for the loop. */
+    HEAD_PATIENCE_MS = 250,
+};
 
 void connection_refuse(struct connection *c, const struct problem *problem)
 {
@@ -75,8 +80,22 @@ static void evict(struct connection *c)
  */
 static void make_room(struct http_server *s)
 {
-    if (count_of(s) > most_of(s) && !list_empty(&s->waiting))
-        evict(CONTAINER_OF(s->waiting.next, struct connection, waiting));
+    while (count_of(s) > most_of(s) && !list_empty(&s->waiting)) {
+        struct connection *c = CONTAINER_OF(s->waiting.next, struct connection, waiting);
+        uint64_t patience_ms = c->deadline.phase == HTTP_IDLE ? 0 : HEAD_PATIENCE_MS;
+        uint64_t until = clock_after_ms(c->deadline.since_ns, patience_ms);
+
+        if (until > clock_now_ns()) {
+            timer_set(&s->room_timer, until); /* without memory: when the next comes */
+            return;
+        }
+        evict(c);
+    }
+}
+
+void connections_make_room(struct timer *timer)
+{
+    make_room(CONTAINER_OF(timer, struct http_server, room_timer));
 }
 
 /*

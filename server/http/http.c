@@ -42,7 +42,7 @@ enum { ROUNDS_PER_TURN = 3 };
  * Bytes of large bodies that are read in one turn of the loop, from as many connections as give
  * that much: 1,000 clients that post at once would keep everybody else for a quarter of a second.
  */
-enum { READ_BYTES_PER_TURN = 256 << 10, SMALL_BODY = 4 << 10 };
+enum { READ_BYTES_PER_TURN = 256 << 10, READ_IN_A_ROW = 1 << 20, SMALL_BODY = 4 << 10 };
 
 /* -- running libmicrohttpd --------------------------------------------------------------------- */
 
@@ -257,15 +257,32 @@ static enum MHD_Result answer(struct exchange *x)
     return MHD_YES;
 }
 
+/*
+ * It waits until it may be read. A body that was begun goes on before others begin, or all of a
+ * crowd would be in memory by halves; but no more than a megabyte of it, as it may be a large one.
+ */
+static void wait_to_read(struct exchange *x)
+{
+    struct http_server *s = x->server;
+    size_t in_a_row = x->body.len - x->round_start;
+
+    x->suspended = true;
+    MHD_suspend_connection(x->mhd);
+    if (in_a_row > 0 && in_a_row < READ_IN_A_ROW) {
+        list_push_front(&s->reading, &x->wake);
+    } else {
+        x->round_start = x->body.len;
+        list_push_back(&s->reading, &x->wake);
+    }
+}
+
 /* False: not in this turn of the loop. MHD keeps what has come, and reads no more until then. */
 static bool may_read(struct exchange *x, size_t bytes)
 {
     struct http_server *s = x->server;
 
     if (s->read_bytes >= READ_BYTES_PER_TURN && x->body.len + bytes > SMALL_BODY && !x->cut) {
-        x->suspended = true;
-        MHD_suspend_connection(x->mhd);
-        list_push_back(&s->reading, &x->wake);
+        wait_to_read(x);
         return false;
     }
     s->read_bytes += bytes;
@@ -519,6 +536,7 @@ int http_start(const struct http_options *options, const struct http_application
     list_init(&s->woken);
     list_init(&s->reading);
     s->read_timer.fire = read_on;
+    s->room_timer.fire = connections_make_room;
     http_linger_init(&s->lingering);
     http_identities_init(&s->identities);
 
@@ -610,6 +628,7 @@ struct http_server *http_stop(struct http_server *s)
     LIST_FOR (link, &s->connections)
         connection_resume(CONTAINER_OF(link, struct connection, link));
     timer_clear(&s->read_timer);
+    timer_clear(&s->room_timer);
     loop_forget(s->epoll);
     MHD_stop_daemon(s->daemon); /* ends every exchange and connection, by the callbacks above */
     http_identities_end(&s->identities);

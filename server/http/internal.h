@@ -38,8 +38,9 @@ struct http_server {
     struct list connections;
     struct list shaking; /* connections in the middle of TLS' handshake that MHD may look at */
     size_t connection_count;
-    struct list waiting; /* connections without a request, those that wait longest first */
-    size_t leaving;      /* that were closed to make room, and are still counted */
+    struct timer room_timer; /* when the first of `waiting` may be closed, if there is need */
+    struct list waiting;     /* connections without a request, those that wait longest first */
+    size_t leaving;          /* that were closed to make room, and are still counted */
     uint64_t evictions;
     struct list exchanges; /* that have begun */
     size_t exchange_count;
@@ -92,6 +93,9 @@ void connection_enter(struct connection *c, enum http_phase phase);
 
 /* Has it seen that the client ends, where nobody else watches the socket. */
 void connection_watch_end(struct connection *c);
+
+/* For room_timer: closes those of `waiting` that there is no room for. */
+void connections_make_room(struct timer *timer);
 
 /* Has it seen that the client has ended, where it did not look while that came: once more. */
 void connection_look_again(struct connection *c);
@@ -147,6 +151,7 @@ struct exchange {
     struct bytes path, query; /* of `target` */
     struct buffer body;
     struct memory_share share; /* of options.memory, for the body */
+    size_t round_start;        /* of the body: what had come when it last had to wait its turn */
     uint64_t announced_bytes;  /* the Content-Length; 0: none */
     size_t target_len;
     char target[];
