@@ -189,8 +189,8 @@ test: ## install what is missing, build and run the tests
 	@docker/deps build
 	@$(MAKE) --no-print-directory check
 
-check: $(BUILD)/check_skimd $(BUILD)/skimd ## run the tests of this profile (SUITE=name for one suite)
-	$(if $(SUITE),CK_RUN_SUITE=$(SUITE)) SKIMD_BINARY=$(BUILD)/skimd $(BUILD)/check_skimd
+check: $(BUILD)/check_skimd $(BUILD)/skimd ## run the tests of this profile (SUITE=name for one suite, SHARD=1/2 for a half)
+	$(if $(SUITE),CK_RUN_SUITE=$(SUITE)) $(if $(SHARD),CHECK_SHARD=$(SHARD)) SKIMD_BINARY=$(BUILD)/skimd $(BUILD)/check_skimd
 
 check-asan: ## run the tests under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory PROFILE=asan check

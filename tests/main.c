@@ -1,23 +1,45 @@
 /*
- * Runs every suite, or the one that CK_RUN_SUITE names. The runtime spawns its worker processes
- * from this binary too, so the first question is which of the two this process is.
+ * Runs every suite, or the one that CK_RUN_SUITE names, or of all the K-th in N that
+ * CHECK_SHARD=K/N asks for, so that several can run side by side. The runtime spawns its worker
+ * processes from this binary too, so the first question is which of the two this process is.
  */
 #include "core/async/runtime.h"
 #include "tests/check.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+/* False where CHECK_SHARD is no K/N. */
+static bool read_shard(unsigned *ret_mine, unsigned *ret_count)
+{
+    const char *text = getenv("CHECK_SHARD");
+
+    *ret_mine = *ret_count = 1;
+    return !text || text[0] == '\0' ||
+           (sscanf(text, "%u/%u", ret_mine, ret_count) == 2 && *ret_mine >= 1 &&
+            *ret_mine <= *ret_count);
+}
 
 int main(int argc, char **argv)
 {
+    unsigned mine, count, i = 0;
+
     if (async_is_worker(argc, argv))
         return async_worker_main();
 
     /* The origin server of the tests writes to sockets that their peers have closed. */
     signal(SIGPIPE, SIG_IGN);
 
+    if (!read_shard(&mine, &count)) {
+        fputs("check_skimd: CHECK_SHARD is K/N, such as 1/2 and 2/2\n", stderr);
+        return EXIT_FAILURE;
+    }
+
     SRunner *runner = srunner_create(NULL);
-#define ADD_SUITE(name) srunner_add_suite(runner, suite_##name());
+#define ADD_SUITE(name)                                                                            \
+    if (i++ % count + 1 == mine)                                                                   \
+        srunner_add_suite(runner, suite_##name());
     SUITES(ADD_SUITE)
 #undef ADD_SUITE
     srunner_run_all(runner, CK_ENV);
