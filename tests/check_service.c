@@ -28,7 +28,7 @@ enum { PATIENCE_MS = 20000 };
 struct manager {
     int fd;
     bool abstract;
-    char folder[32], variable[96];
+    char folder[32], variable[128];
 };
 
 static void manager_open(struct manager *m, bool abstract)
