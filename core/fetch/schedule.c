@@ -18,10 +18,11 @@ enum { SPARE_PART = 16, FRESH_PART = 64 };
 /*
  * The loop's time is shared as well. What is begun keeps it for some 100 us, in many small parts,
  * and whoever else is under way waits for all that are begun with it, at each of a dozen steps. So
- * a turn of the loop begins few: fewer are under way then, not fewer fetched. Newcomers may be
- * more; and in a turn that takes long for other reasons there is one more for each of its ms.
+ * a turn of the loop begins few: fewer are under way then, not fewer fetched; fewest where there
+ * are others. Newcomers may be more; and in a turn that takes long for other reasons there is one
+ * more for each of its ms.
  */
-enum { BEGUN_IN_A_TURN = 16, NEWCOMERS_IN_A_TURN = 32 };
+enum { BEGUN_IN_A_TURN = 16, BEGUN_BESIDE_OTHERS = 8, NEWCOMERS_IN_A_TURN = 32 };
 
 static void give_turns(struct job *job);
 static void give_later(struct timer *timer);
@@ -93,7 +94,7 @@ static bool is_turn_full(const struct schedule *s, unsigned most)
 /* Whether only newcomers may. */
 static bool is_kept_for_fresh(const struct schedule *s)
 {
-    return is_turn_full(s, BEGUN_IN_A_TURN) ||
+    return is_turn_full(s, s->flows.wanting > 1 ? BEGUN_BESIDE_OTHERS : BEGUN_IN_A_TURN) ||
            s->active + s->options.concurrency / FRESH_PART >= s->options.concurrency ||
            s->held > s->options.hold_bytes;
 }
@@ -261,7 +262,7 @@ static void give_turns(struct job *job)
     rotation_put_back(&s->flows);
     s->giving = false;
     /* Since it was last asked whether the turn is full, there may be room for one more again. */
-    bool later = s->starved || (s->given_ns == loop_now_ns() && s->given >= BEGUN_IN_A_TURN &&
+    bool later = s->starved || (s->given_ns == loop_now_ns() && s->given >= BEGUN_BESIDE_OTHERS &&
                                 async_now_ns() > s->given_ns);
     if (later && rotation_is_wanted(&s->flows) && timer_set(&s->give_later, loop_now_ns()) < 0)
         schedule_wake(s); /* without memory for the timer: in this turn, again and again */
