@@ -11,19 +11,24 @@
 #include <stdlib.h>
 
 /* False where CHECK_SHARD is no K/N. */
-static bool read_shard(unsigned *ret_mine, unsigned *ret_count)
+static bool read_shard(unsigned long *ret_mine, unsigned long *ret_count)
 {
     const char *text = getenv("CHECK_SHARD");
+    char *end;
 
     *ret_mine = *ret_count = 1;
-    return !text || text[0] == '\0' ||
-           (sscanf(text, "%u/%u", ret_mine, ret_count) == 2 && *ret_mine >= 1 &&
-            *ret_mine <= *ret_count);
+    if (!text || text[0] == '\0')
+        return true;
+    *ret_mine = strtoul(text, &end, 10);
+    if (*end != '/')
+        return false;
+    *ret_count = strtoul(end + 1, &end, 10);
+    return *end == '\0' && *ret_mine >= 1 && *ret_mine <= *ret_count;
 }
 
 int main(int argc, char **argv)
 {
-    unsigned mine, count, i = 0;
+    unsigned long mine, count, i = 0;
 
     if (async_is_worker(argc, argv))
         return async_worker_main();
