@@ -97,6 +97,7 @@ static void on_signal(void *arg, int fd, uint32_t events)
         renewal_start(d->renewal);
         return;
     }
+    d->api.leaving = true; /* before anybody reads that we do */
     log_info("stopping", log_text("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"),
              log_unsigned("exchanges", http_exchanges(d->http)));
     if (d->stop) {
@@ -125,7 +126,6 @@ static future *noticed(struct daemon *d)
 {
     uint64_t delay_ms = d->config->drain_delay_ms;
 
-    d->api.leaving = true;
     notify_send(d->notifier, "STOPPING=1\nSTATUS=draining, %zu exchanges\nEXTEND_TIMEOUT_USEC=%llu",
                 http_exchanges(d->http),
                 (unsigned long long)(delay_ms + d->config->grace_ms + END_MS) * 1000);
