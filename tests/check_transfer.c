@@ -855,6 +855,70 @@ START_TEST(few_handles_are_kept_after_many_transfers)
 }
 END_TEST
 
+/* -- many that begin -------------------------------------------------------------------------- */
+
+enum { BEGINNERS = 40 };
+
+static struct one_by_one {
+    struct job job;
+    future *begun[BEGINNERS];
+    size_t count, opened;
+    uint64_t turn_ns;
+} one_by_one;
+
+static size_t sockets_opened(const struct engine *e)
+{
+    size_t n = 0;
+
+    for (size_t fd = 0; fd < e->sockets_size; fd++)
+        n += e->sockets[fd] != SOCKET_UNKNOWN;
+    return n;
+}
+
+/* Begins a transfer in each turn of the loop, and counts in the last whose connections there are.
+ */
+static void begin_in_each_turn(struct job *job)
+{
+    struct one_by_one *o = CONTAINER_OF(job, struct one_by_one, job);
+
+    if (o->turn_ns != loop_now_ns()) {
+        o->turn_ns = loop_now_ns();
+        o->begun[o->count++] = begin_path("/hold/x");
+        o->opened = sockets_opened(engine_made());
+    }
+    if (o->count < BEGINNERS)
+        loop_post(job);
+}
+
+static void begin_one_by_one(void *arg)
+{
+    (void)arg;
+    one_by_one = (struct one_by_one){.job = {.run = begin_in_each_turn}};
+    loop_post(&one_by_one.job);
+}
+
+static void count_begun(void *arg)
+{
+    *(size_t *)arg = one_by_one.count;
+}
+
+START_TEST(those_that_begin_put_off_none_that_has_begun)
+{
+    size_t begun = 0;
+
+    on_loop(begin_one_by_one, NULL);
+    while (begun < BEGINNERS) {
+        let_loop_turn();
+        on_loop(count_begun, &begun);
+    }
+    ck_assert(origin_wait_at_least(origin, ORIGIN_HELD, BEGINNERS, PATIENCE_MS));
+    origin_release(origin);
+    for (size_t i = 0; i < BEGINNERS; i++)
+        ck_assert_uint_eq(get_end(one_by_one.begun[i])->status, 200);
+    ck_assert_uint_gt(one_by_one.opened, BEGINNERS / 2);
+}
+END_TEST
+
 /* -- places for large bodies ------------------------------------------------------------------- */
 
 static struct large_body bodies[4];
@@ -956,6 +1020,7 @@ Suite *suite_transfer(void)
     tcase_add_test(tc, no_proxy_comes_from_the_environment);
     tcase_add_test(tc, an_unusable_proxy_is_refused);
     tcase_add_test(tc, few_handles_are_kept_after_many_transfers);
+    tcase_add_test(tc, those_that_begin_put_off_none_that_has_begun);
     add_tests_of_bodies(tc);
     suite_add_tcase(s, tc);
     return s;

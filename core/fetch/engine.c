@@ -122,6 +122,9 @@ static int timer_wanted(CURLM *multi, long ms, void *arg)
         timer_clear(&e->timer);
         return 0;
     }
+    /* What is due is not put off: each transfer that begins asks for now. */
+    if (ms == 0 && e->timer.slot != 0 && e->timer.at_ns <= clock_now_ns())
+        return 0;
     return timer_set(&e->timer, clock_after_ms(clock_now_ns(), (uint64_t)ms)) < 0 ? -1 : 0;
 }
 
