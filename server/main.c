@@ -24,6 +24,7 @@
 #include "core/async/runtime.h"
 #include "core/base/clock.h"
 #include "core/base/heap.h"
+#include "core/fetch/engine.h"
 #include "parsers/parse_page.h"
 #include "server/access/access.h"
 #include "server/activation.h"
@@ -31,10 +32,12 @@
 #include "server/healthcheck.h"
 #include "server/log.h"
 #include "server/notify.h"
+#include "server/problem.h"
 #include "server/serve.h"
 #include "server/version.h"
 #include "server/watch/report.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,6 +114,19 @@ static bool read_identity(const struct config *config, struct tls_identity *ret)
     return false;
 }
 
+/* False, and a line on standard error, when there is nothing to trust where it should be. */
+static bool can_trust(const struct config *config)
+{
+    char quoted[PROBLEM_QUOTE_SIZE];
+    int rc = config->ca_file ? engine_try_ca_file(config->ca_file) : 0;
+
+    if (rc < 0)
+        fprintf(stderr, "skimd: --ca-file: %s: %s\n",
+                problem_quote(quoted, bytes_cstr(config->ca_file)),
+                rc == -ENODATA ? "No certificate (PEM) was found." : strerror(-rc));
+    return rc == 0;
+}
+
 static int run(struct config *config)
 {
     char message[CONFIG_MESSAGE_SIZE];
@@ -123,7 +139,7 @@ static int run(struct config *config)
         return EXIT_USAGE;
     }
     struct access *access = read_tokens(config); /* behind what asks whether there are any */
-    if (!access || !read_identity(config, &identity)) {
+    if (!access || !can_trust(config) || !read_identity(config, &identity)) {
         access_free(access);
         return EXIT_USAGE;
     }
@@ -162,7 +178,7 @@ static int check(struct config *config)
         return EXIT_USAGE;
     }
     struct access *access = read_tokens(config);
-    bool usable = access && read_identity(config, &identity);
+    bool usable = access && can_trust(config) && read_identity(config, &identity);
     access_free(access);
     tls_identity_forget(&identity);
     if (!usable)

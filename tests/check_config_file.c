@@ -307,8 +307,8 @@ START_TEST(files_that_are_named_are_tried)
     struct config config = parsed("ca-file = /nowhere/own.pem\n", WORDS("--check-config"), NULL);
 
     ck_assert_int_eq(config_check(&config, message), -EINVAL);
-    ck_assert_str_eq(message, "skimd: ca-file: \"/nowhere/own.pem\" cannot be read: No such file "
-                              "or directory");
+    ck_assert_str_eq(message, "skimd: --ca-file: \"/nowhere/own.pem\" cannot be read: No such "
+                              "file or directory");
     config.ca_file = "/tmp";
     ck_assert_int_eq(config_check(&config, message), -EINVAL);
     config.ca_file = path;
@@ -330,6 +330,11 @@ START_TEST(a_check_exits_0_or_2)
     ck_assert_int_eq(
         daemon_run(WORDS("--check-config", "--ca-file", "/nowhere"), text, sizeof text), 2);
     ck_assert_msg(strstr(text, "/nowhere"), "%s", text);
+    ck_assert_int_eq(/* and that no certificate */
+                     daemon_run(WORDS("--check-config", "--ca-file", "/dev/null"), text,
+                                sizeof text),
+                     2);
+    ck_assert_msg(strstr(text, "/dev/null"), "%s", text);
     ck_assert_int_eq(/* which has no token in it */
                      daemon_run(WORDS("--check-config", "--token-file", "/dev/null"), text,
                                 sizeof text),

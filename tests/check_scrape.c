@@ -419,12 +419,17 @@ END_TEST
 
 START_TEST(a_file_without_certificates_is_named)
 {
-    static const char *const arguments[] = {"--listen", "127.0.0.1:0", "--ca-file", "/dev/null",
-                                            NULL};
+    static const char *const files[] = {"/dev/null", "/nowhere"};
+    static const char *const says[] = {"No certificate", "No such file"};
     char message[1024];
 
-    ck_assert_int_eq(daemon_run(arguments, message, sizeof message), 1);
-    ck_assert_msg(strstr(message, "certificate") && strstr(message, "/dev/null"), "%s", message);
+    for (size_t i = 0; i < 2; i++) {
+        const char *arguments[] = {"--listen", "127.0.0.1:0", "--ca-file", files[i], NULL};
+
+        ck_assert_int_eq(daemon_run(arguments, message, sizeof message), 2);
+        ck_assert_msg(strstr(message, "--ca-file") && strstr(message, files[i]), "%s", message);
+        ck_assert_msg(strstr(message, says[i]), "%s", message);
+    }
 }
 END_TEST
 

@@ -21,6 +21,8 @@ enum { PATIENCE_MS = 20000 };
 
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define LOOPBACK  LIST("--listen", "127.0.0.1:0", "--log", "json", "--allow-net", "127.0.0.0/8")
+/* An address of documentation (RFC 5737), which no machine has: the daemon logs that, and ends. */
+#define UNBINDABLE LIST("--listen", "192.0.2.1:0", "--insecure-no-auth")
 
 /* -- the manager's sockets --------------------------------------------------------------------- */
 
@@ -150,8 +152,7 @@ START_TEST(a_daemon_that_does_not_start_is_never_ready)
     char text[1024];
 
     manager_open(&manager, false);
-    ck_assert_int_eq(daemon_run_under(LIST("--listen", "127.0.0.1:0", "--ca-file", "/dev/null"),
-                                      LIST(manager.variable), -1, text, sizeof text),
+    ck_assert_int_eq(daemon_run_under(UNBINDABLE, LIST(manager.variable), -1, text, sizeof text),
                      1);
     ck_assert_int_eq(recv(manager.fd, text, sizeof text, MSG_DONTWAIT), -1);
     manager_close(&manager);
@@ -180,9 +181,8 @@ START_TEST(a_manager_that_does_not_listen_is_a_warning)
                                      NULL};
 
     for (size_t i = 0; variables[i]; i++) {
-        /* Without certificates it ends by itself. */
-        ck_assert_int_eq(daemon_run_under(LIST("--listen", "127.0.0.1:0", "--ca-file", "/dev/null"),
-                                          LIST(variables[i]), -1, text, sizeof text),
+        /* Without an address it ends by itself. */
+        ck_assert_int_eq(daemon_run_under(UNBINDABLE, LIST(variables[i]), -1, text, sizeof text),
                          1);
         ck_assert_msg(strstr(text, "the service manager cannot be told anything"), "%s", text);
     }

@@ -285,18 +285,19 @@ static bool begins_certificate(struct bytes line)
            memcmp(line.ptr + line.len - end.len, end.ptr, end.len) == 0;
 }
 
-static bool has_certificate(const char *path)
+int engine_try_ca_file(const char *path)
 {
     FILE *file = fopen(path, "re");
     char line[256];
     bool found = false;
 
     if (!file)
-        return false;
+        return -errno;
     while (!found && fgets(line, sizeof line, file))
         found = begins_certificate(bytes_cstr(line));
+    int rc = found ? 0 : ferror(file) ? -errno : -ENODATA;
     fclose(file);
-    return found;
+    return rc;
 }
 
 /* The same parser, and the same guess where there is no scheme, as libcurl has for proxies. */
@@ -327,13 +328,13 @@ static const char *system_ca_file(void)
 {
     const char *path = curl_version_info(CURLVERSION_NOW)->cainfo;
 
-    return path && has_certificate(path) ? path : NULL;
+    return path && engine_try_ca_file(path) == 0 ? path : NULL;
 }
 
 static bool take_options(struct engine *e, const struct engine_options *options)
 {
     e->options = *options;
-    if (options->ca_file && !has_certificate(options->ca_file))
+    if (options->ca_file && engine_try_ca_file(options->ca_file) < 0)
         return false;
     e->ca_file = options->ca_file ? options->ca_file : system_ca_file();
     if (options->proxy && !*options->proxy)

@@ -38,6 +38,12 @@ struct engine_options {
  */
 struct engine *engine_new(const struct engine_options *options);
 
+/*
+ * Whether a file can be the `ca_file`: 0, -ENODATA when there is no certificate (PEM) in it, else
+ * what open(2) or read(2) had to say. Blocks.
+ */
+int engine_try_ca_file(const char *path);
+
 /* For those who watch: connections that are open, idle ones included, and bytes of bodies that came
  * so far, of those too that were not wanted or not complete. */
 size_t engine_connections(const struct engine *e);

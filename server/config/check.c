@@ -43,7 +43,7 @@ int config_check(const struct config *config, char message[static CONFIG_MESSAGE
         int rc = path ? try_to_read(path) : 0;
 
         if (rc < 0)
-            return config_refuse(message, "skimd: %s: %s cannot be read: %s", options[i].name,
+            return config_refuse(message, "skimd: --%s: %s cannot be read: %s", options[i].name,
                                  problem_quote(quoted, bytes_cstr(path)), strerror(-rc));
     }
     return 0;
