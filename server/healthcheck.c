@@ -67,9 +67,23 @@ static int ask(int fd, const struct sockaddr_storage *address, socklen_t len, bo
         connect(fd, (const struct sockaddr *)address, len) < 0)
         return errno == EINPROGRESS ? -ETIMEDOUT : -errno;
     ssize_t n = (tls ? tls_talk : talk)(fd, request, answer, sizeof answer);
-    if (n < 0)
-        return (int)n;
+    if (n <= 0)
+        return n < 0 ? (int)n : -ENODATA;
     return bytes_equal(bytes_of(answer, (size_t)n), ok) ? 0 : -EPROTO;
+}
+
+static const char *reason(int rc, bool tls)
+{
+    switch (rc) {
+    case -EPROTO:
+        return "the answer is not 200";
+    case -ENODATA:
+        return tls ? "the connection was closed without an answer"
+                   : "the connection was closed without an answer; one with TLS is asked with its "
+                     "--tls-cert and --tls-key";
+    default:
+        return strerror(-rc);
+    }
 }
 
 int healthcheck(const struct config *config, struct buffer *what)
@@ -82,7 +96,7 @@ int healthcheck(const struct config *config, struct buffer *what)
         close(fd);
     if (rc < 0) {
         endpoint_write(what, &address);
-        buffer_printf(what, ": %s", rc == -EPROTO ? "the answer is not 200" : strerror(-rc));
+        buffer_printf(what, ": %s", reason(rc, config->tls_cert));
     }
     return rc;
 }

@@ -396,6 +396,7 @@ START_TEST(a_health_check_of_a_daemon_with_a_certificate_speaks_tls)
                              sizeof text) == 0,
                   "%s", text);
     ck_assert_int_eq(checked("127.0.0.1", skimd.port, text, sizeof text), 1); /* in the clear */
+    ck_assert_msg(strstr(text, "--tls-cert"), "%s", text);
     ck_assert_int_eq(daemon_stop(&skimd), 0);
     snprintf(address, sizeof address, "--listen=127.0.0.1:%u", origin_port(origin));
     ck_assert_int_eq(daemon_run(LIST("--healthcheck", address, tls[0], tls[1], tls[2], tls[3]),
