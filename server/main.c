@@ -3,21 +3,30 @@
  *
  * This file reads the command line, starts the runtime and waits. Where to read on:
  *
- *     server/serve.c     the daemon's life: start, serve, drain
- *     server/http/http.h      requests in, answers out (libmicrohttpd)
- *     server/api.c       which path does what            server/access/access.h   and who may call
- * it server/batch/batch.c     the main job; server/batch/item.c is one URL of it: fetch,
- * parse_page, emit server/batch/stream.h    records to a client, as fast as it reads
- *     server/batch/intake.h    request bodies to lists of URLs
- *     server/config/config.h    command line, environment, file server/batch/options.h   a batch's
- * own server/batch/record.h    records out (server/json.h)     server/problem.h   errors out
- *     server/activation.h  what systemd hands us         server/notify.h   what it is told
- *     server/log.h       standard error                  server/watch/report.h   what the runtime
- * does server/watch/metrics.h   what is counted                 server/watch/watch.h    what is
- * read when asked server/web/web_page.h  the page at / (server/web)      server/batch/sse.h records
- * as events core/async/        futures, tasks on loop, thread and process: everything above runs on
- * it core/fetch/        URLs to pages: queues, guard, libcurl parsers/           pages to titles,
- * in sandboxed worker processes core/base/         bytes, buffers, lists, hashes, the clock
+ *     server/serve.c             the daemon's life: start, serve, drain
+ *     server/http/http.h         requests in, answers out (libmicrohttpd)
+ *     server/api.c               which path does what
+ *     server/access/access.h     and who may call it
+ *     server/batch/batch.c       the main job
+ *     server/batch/item.c        one URL of it: fetch, parse_page, emit
+ *     server/batch/stream.h      records to a client, as fast as it reads
+ *     server/batch/sse.h         records as events
+ *     server/batch/intake.h      request bodies to lists of URLs
+ *     server/batch/options.h     a batch's own options
+ *     server/batch/record.h      records out (server/json.h)
+ *     server/config/config.h     command line, environment, file
+ *     server/problem.h           errors out
+ *     server/activation.h        what systemd hands us
+ *     server/notify.h            what it is told
+ *     server/log.h               standard error
+ *     server/watch/report.h      what the runtime does
+ *     server/watch/metrics.h     what is counted
+ *     server/watch/watch.h       what is read when asked
+ *     server/web/web_page.h      the page at / (server/web)
+ *     core/async/                futures, tasks on loop, thread and process: all above runs on it
+ *     core/fetch/                URLs to pages: queues, guard, libcurl
+ *     parsers/                   pages to titles, in sandboxed worker processes
+ *     core/base/                 bytes, buffers, lists, hashes, the clock
  *
  * The worker processes are this same program: the runtime spawns it with a flag of its own.
  */
