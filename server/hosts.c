@@ -79,6 +79,15 @@ static struct bytes host_of(struct bytes path, struct buffer *out)
     return host;
 }
 
+/* An IPv6 address has more colons than the one before a port. */
+static bool has_port(struct bytes host)
+{
+    struct bytes rest = host;
+
+    bytes_split(&rest, ':');
+    return rest.ptr && !memchr(rest.ptr, ':', rest.len);
+}
+
 void hosts_answer(struct fetcher *f, struct exchange *x)
 {
     struct report report = {0};
@@ -97,8 +106,9 @@ void hosts_answer(struct fetcher *f, struct exchange *x)
         exchange_respond(x, 200, "application/json", NULL, &report.out);
     } else {
         problem_set(&problem, PROBLEM_NOT_FOUND, NULL,
-                    "No URL of %s is under way or waits, and there is nothing to remember of it.",
-                    problem_quote(quoted, host));
+                    "No URL of %s is under way or waits, and there is nothing to remember of it.%s",
+                    problem_quote(quoted, host),
+                    has_port(host) ? " A host is asked for without a port." : "");
         exchange_refuse(x, &problem);
     }
     buffer_free(&report.out);

@@ -328,6 +328,14 @@ START_TEST(retry_after_is_waited_for)
     records_free(&r);
     ask_host("a.example", &reply);
     ck_assert_int_eq(reply.status, 404); /* all is well, so there is nothing to tell */
+    ck_assert_ptr_null(strstr(reply.body.ptr, "port"));
+    reply_free(&reply);
+    ask_host("a.example:80", &reply);
+    ck_assert_int_eq(reply.status, 404);
+    ck_assert_ptr_nonnull(strstr(reply.body.ptr, "without a port"));
+    reply_free(&reply);
+    ask_host("[::1]", &reply);
+    ck_assert_ptr_null(strstr(reply.body.ptr, "port"));
     reply_free(&reply);
 }
 END_TEST

@@ -96,6 +96,16 @@ static int malformed(struct intake *in, const char *at, const char *what)
                        (size_t)(at - line_start) + 1, what);
 }
 
+static int malformed_here(struct intake *in, const char *what)
+{
+    char text[128];
+
+    if (in->at < in->end)
+        return malformed(in, in->at, what);
+    snprintf(text, sizeof text, "the body ends here; %s", what);
+    return malformed(in, in->at, text);
+}
+
 static void skip_space(struct intake *in)
 {
     while (in->at < in->end &&
@@ -294,7 +304,7 @@ static int read_items(struct intake *in, const char *name)
         if (skip(in, ']'))
             return 0;
         if (!skip(in, ','))
-            return malformed(in, in->at, "\",\" or \"]\" was expected");
+            return malformed_here(in, "\",\" or \"]\" was expected");
     }
 }
 
@@ -324,7 +334,7 @@ static int read_name(struct intake *in, json_t **ret)
     if (!json_is_string(name))
         error = malformed(in, start, "a name in double quotes was expected");
     else if (!skip(in, ':'))
-        error = malformed(in, in->at, "\":\" was expected");
+        error = malformed_here(in, "\":\" was expected");
     if (error < 0)
         json_decref(name);
     else
@@ -363,7 +373,7 @@ static int read_member(struct intake *in, struct members *seen)
     }
     seen->urls = true;
     if (!skip(in, '['))
-        return malformed(in, in->at, "\"urls\" must be an array");
+        return malformed_here(in, "\"urls\" must be an array");
     return read_items(in, "urls[");
 }
 
@@ -379,7 +389,7 @@ static int read_members(struct intake *in)
                 return error;
         } while (skip(in, ','));
         if (!skip(in, '}'))
-            return malformed(in, in->at, "\",\" or \"}\" was expected");
+            return malformed_here(in, "\",\" or \"}\" was expected");
     }
     if (!seen.urls)
         return problem_set(in->problem, PROBLEM_NO_URLS, NULL, "the object has no \"urls\"");
@@ -395,7 +405,7 @@ static int read_json(struct intake *in)
     else if (skip(in, '{'))
         error = read_members(in);
     else
-        error = malformed(in, in->at, "an object with \"urls\", or an array, was expected");
+        error = malformed_here(in, "an object with \"urls\", or an array, was expected");
     if (error < 0)
         return error;
     skip_space(in);
@@ -510,6 +520,9 @@ int intake_parse(struct buffer *body, struct bytes content_type, const struct co
                            (unsigned long long)limits->max_body_bytes);
     if (text.len == 0)
         return problem_set(problem, PROBLEM_NO_URLS, NULL, "the body is empty");
+    if (text.len >= 2 && memcmp(text.ptr, "\x1F\x8B", 2) == 0) /* RFC 1952 section 2.3.1 */
+        return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL,
+                           "the body is compressed with gzip; bodies are taken as they are");
     if (text.len >= 3 && memcmp(text.ptr, "\xEF\xBB\xBF", 3) == 0)
         text = bytes_of(text.ptr + 3, text.len - 3);
 
